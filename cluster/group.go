@@ -203,7 +203,13 @@ func (g *Group) campaignNow() error {
 // watchLeadership follows raft's notifications. Raft blocks when they are not read.
 func (g *Group) watchLeadership(tell func(term uint64)) {
 	set := func(term uint64) {
-		if g.leading.Swap(term) != term && tell != nil {
+		if g.leading.Swap(term) == term {
+			return
+		}
+		if term != 0 {
+			g.node.leaderships.Add(1)
+		}
+		if tell != nil {
 			tell(term)
 		}
 	}

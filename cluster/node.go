@@ -126,6 +126,8 @@ type Node struct {
 
 	lock io.Closer // of the directory
 
+	leaderships atomic.Uint64
+
 	mu struct {
 		sync.Mutex
 		groups map[uint64]*Group
@@ -400,6 +402,8 @@ type Stats struct {
 	// Pebble: octets written by flushes and compactions, files, and sizes.
 	StateWritten, StateSize uint64
 	MemTables               uint64
+	// Leaderships counts how often this node has begun to lead a group, since it was started.
+	Leaderships uint64
 }
 
 // Stats returns a snapshot; it costs some microseconds.
@@ -409,6 +413,6 @@ func (n *Node) Stats() Stats {
 	return Stats{
 		Log:          n.log.Stats(),
 		StateWritten: t.TableBytesFlushed + t.TableBytesCompacted, StateSize: m.DiskSpaceUsage(),
-		MemTables: m.MemTable.Size,
+		MemTables: m.MemTable.Size, Leaderships: n.leaderships.Load(),
 	}
 }

@@ -246,7 +246,7 @@ func (s *Scheduler) delayed(
 	return o, true
 }
 
-// What a sender is told of mail that was never attempted, where its host is not to blame. The
+// A sender is told this of mail that was never attempted, where its host is not to blame. The
 // reason of a suspension is the operators'.
 const (
 	suspendedText = "delivery was suspended by an operator"

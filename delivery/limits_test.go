@@ -97,10 +97,17 @@ func TestLimitsSayWhy(t *testing.T) {
 				if st.Throttled[c.limit] == 0 || st.BySite["mx.a.test"].Throttled == 0 {
 					t.Errorf("counted %v, %+v", st.Throttled, st.BySite)
 				}
+				if n := st.BySite["mx.a.test"].Waiting; n < 1 || n > 300 ||
+					st.BySite[OtherSites].Waiting != 0 {
+					t.Errorf("%d wait at the site: %+v", n, st.BySite)
+				}
 				w.net.at("a.test").set(func(r *remote) { r.latency, r.cut = 0, nil })
 				w.after(48 * time.Hour)
 				if got := w.sched.Waits("a.test", w.o.Now()); got != "" {
 					t.Errorf("waits %q when all is done", got)
+				}
+				if n := w.sched.Stats().BySite["mx.a.test"].Waiting; n != 0 {
+					t.Errorf("%d wait when all is done", n)
 				}
 			})
 		})

@@ -29,8 +29,9 @@ type Stats struct {
 }
 
 // SiteStats are the counts of one site. What the local site has relayed is in mailboxes.
-// Throttled counts how often its mail met a limit.
-type SiteStats struct{ Relayed, Deferred, Failed, Throttled uint64 }
+// Throttled counts how often its mail met a limit. Waiting are the messages in memory that wait for
+// it now.
+type SiteStats struct{ Relayed, Deferred, Failed, Throttled, Waiting uint64 }
 
 // OtherSites is the label of the sites that have none of their own.
 const OtherSites = "other"
@@ -43,11 +44,16 @@ func (s *Scheduler) Stats() Stats {
 	st := c.counters.Stats
 	st.Connections, st.Items, st.Unsettled = len(c.conns), c.held, c.unsettled
 	st.Destinations, st.Sites, st.DeadSites = len(c.all), len(c.sites), c.deadSites
+	for _, s := range c.sites {
+		s.stats.Waiting += uint64(s.waiting)
+	}
 	st.BySite = make(map[string]SiteStats, len(c.counters.sites)+1)
 	for name, site := range c.counters.sites {
 		st.BySite[name] = *site
+		site.Waiting = 0
 	}
 	st.BySite[OtherSites] = c.counters.other
+	c.counters.other.Waiting = 0
 	return st
 }
 

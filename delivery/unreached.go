@@ -8,8 +8,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// What waits for a host that cannot be reached, or for the DNS, is put off without a write, and
-// without an attempt of its own. So that nobody looks for it in vain, the log has a line and an
+// Mail that waits for a host that cannot be reached, or for the DNS, is put off without a write,
+// and without an attempt of its own. So that nobody looks for it in vain, the log has a line and an
 // event for each message: when its host first fails it, or when it comes to a host that has failed
 // already; then, of what is in memory, once in a while.
 

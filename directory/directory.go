@@ -16,6 +16,7 @@ type Directory struct {
 	tables  [tables]*table
 	further furtherAddresses
 	keys    domainKeys
+	census  census
 
 	changes atomic.Uint64
 
@@ -45,6 +46,7 @@ func (d *Directory) Committed() {
 			old, _ := d.Get(c.name)
 			now, _ := c.to.(*User)
 			d.further.change(old, now)
+			d.census.change(old, now)
 		}
 		if c.table.name == signingKeys {
 			now, _ := c.to.(*SigningKey)
@@ -95,6 +97,7 @@ func (d *Directory) loadLocked() error {
 	}
 	d.further.load(&d.tables[users].view)
 	d.keys.load(&d.tables[signingKeys].view)
+	d.census.load(&d.tables[users].view)
 	return nil
 }
 

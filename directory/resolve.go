@@ -318,8 +318,8 @@ func (r *resolver) all(w *way, addresses []string, depth int) outcome {
 // user delivers to a user's mailbox, or sends the mail on, or both.
 func (r *resolver) user(w *way, u *User, depth int) outcome {
 	if last := len(w.Through) - 1; last >= 0 && w.Through[last] == u.Name && !u.NoMailbox {
-		// Who forwards to the own address wants a copy: an address that yields itself is final, as
-		// in Postfix's virtual(5).
+		// A user who forwards to the own address wants a copy: an address that yields itself is
+		// final, as in Postfix's virtual(5).
 		return r.keep(r.way(w.List, w.Through[:last]), u)
 	}
 	if slices.Contains(w.Through, u.Name) {

@@ -7,8 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/codec"
 )
 
-// What Apply returns, in the form in which it is kept for a repeated command and travels to another
-// member: version, kind, and what the kind says.
+// This file has the results of Apply, in the form in which they are kept for a repeated command and
+// travel to another member: version, kind, and what the kind says.
 const (
 	// nothing happened: the owner is another, or a later command of the slot came first
 	resultRefused = iota + 1

@@ -150,8 +150,8 @@ func (n *node) startLogins() (err error) {
 	}
 	n.outside.Store(list)
 	n.auth, err = policy.NewAuth(policy.AuthOptions{
-		Users: n.users, Events: events, Trusted: n.trusts, ScramSecret: secret,
-		Current: n.knowsPeople,
+		Users: n.users, Events: events, Trusted: n.trusts, Current: n.knowsPeople,
+		ScramSecret: func() []byte { return n.scramSecret(secret) }, ScramForms: n.users.Forms,
 		Outside: n.checkOutside, Named: n.named,
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/node/internal/reserve"
 )
 
 // pressureLook is the time between two looks at the disk, at most.
@@ -30,6 +31,8 @@ type pressure struct {
 	// how many queue groups fill this disk: those of other members take as much as ours
 	groups func() int
 	mu     sync.Mutex // of look
+	// octets of the file system that are free, and that there are, when it was looked last
+	freeNow, size atomic.Uint64
 }
 
 var errDiskFull = smtp.Temp(452, "4.3.1",
@@ -76,14 +79,16 @@ func (p *pressure) measure() (room int64, ok bool) {
 	}
 	// Blocks that only root may use count as used, as they do for df.
 	usable := fs.Blocks - fs.Bfree + fs.Bavail
+	p.freeNow.Store(reserve.Free(&fs))
+	p.size.Store(usable * uint64(fs.Bsize))
 	least := *p.free.Load() / 100 * float64(usable) * float64(fs.Bsize)
 	p.judge(&fs, least)
-	return int64((float64(free(&fs)) - least) / float64(max(1, p.groups()))), true
+	return int64((float64(reserve.Free(&fs)) - least) / float64(max(1, p.groups()))), true
 }
 
 // judge says whether new mail can be taken at all.
 func (p *pressure) judge(fs *syscall.Statfs_t, least float64) {
-	if float64(free(fs)) >= least {
+	if float64(reserve.Free(fs)) >= least {
 		p.now.Store(nil)
 		p.setAside(fs, least)
 		return
@@ -98,7 +103,7 @@ func (p *pressure) judge(fs *syscall.Statfs_t, least float64) {
 // called by the log's writer.
 func (p *pressure) makeRoom() bool {
 	p.mu.Lock()
-	given := reserveOf(p.dir).giveUpHalf()
+	given := reserve.Of(p.dir).GiveUpHalf()
 	p.mu.Unlock()
 	if given {
 		p.errf("the disk of %s is full: room that was set aside goes to the log, and mail is "+
@@ -110,12 +115,12 @@ func (p *pressure) makeRoom() bool {
 
 // setAside makes the reserve when so much is free that mail is taken with it, too.
 func (p *pressure) setAside(fs *syscall.Statfs_t, least float64) {
-	r := reserveOf(p.dir)
-	size := r.size(fs)
-	if p.told || float64(free(fs)) < least+float64(size) || r.held() {
+	r := reserve.Of(p.dir)
+	size := r.Size(fs)
+	if p.told || float64(reserve.Free(fs)) < least+float64(size) || r.Held() {
 		return
 	}
-	if err := r.make(size); err != nil { // not every file system can
+	if err := r.Make(size); err != nil { // not every file system can
 		p.told = true
 		p.errf("a start with a full disk will not work: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/member"
+	"github.com/postroad/postroad/cluster/token"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/datadir"
@@ -131,15 +132,24 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 			return err
 		}
 	}
+	told, err := member.ReadTold(n.cfg().Node.DataDir)
+	if err != nil {
+		return err
+	}
 	n.gate = member.NewGatekeeper(member.GatekeeperOptions{
 		Self: n.self.Member, State: n.control, Ask: n.store.Ask, Ctx: n.background,
+		Told:  told,
 		Fresh: n.store.Group(cluster.ControlGroup).Fresh, Errorf: n.log.Errorf,
 	})
 	n.port, err = wire.New(wire.Options{
 		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.gate.Admit,
 		Join: n.admitNode, Standing: n.standing, Claimed: n.claimed,
-		Secrets: func() []string { return n.control.Tokens(time.Now()) },
-		Dial:    member.DialFrom(n.cfg().Cluster.Listen), Logf: n.log.Logf,
+		Verifiers: func() []token.Verifier { return n.control.Verifiers(time.Now()) },
+		Secrets:   func() []string { return n.control.Secrets(time.Now()) },
+		Refuses: func(r wire.JoinRequest) error {
+			return n.control.Spent(r.With, r.Incarnation)
+		},
+		Dial: member.DialFrom(n.cfg().Cluster.Listen), Logf: n.log.Logf,
 	})
 	if err != nil {
 		return err
@@ -165,10 +175,10 @@ func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinRepl
 	if err != nil {
 		return wire.JoinReply{}, err
 	}
-	m, err := n.changes.AddMember(ctx, control.Node{
+	m, err := n.changes.Join(ctx, control.Node{
 		Name: r.Name, Address: r.Advertise, Incarnation: r.Incarnation, Version: r.Version,
 		Protocol: r.Protocol, Key: key,
-	})
+	}, r.With)
 	if err != nil {
 		if !errors.Is(err, control.ErrInvalid) {
 			err = fmt.Errorf("%w: %w", wire.ErrNotNow, err) // an election, for one
@@ -191,6 +201,8 @@ func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinRepl
 	}
 	for _, m := range n.control.Members() {
 		reply.Members[m.ID] = m.Address
+		reply.Known = append(reply.Known, wire.KnownMember{ID: m.ID, Incarnation: m.Incarnation,
+			Key: m.Key})
 	}
 	n.log.Logf("%s joins from %s as member %d", m.Name, m.Address, m.ID)
 	return reply, nil

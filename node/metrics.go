@@ -3,9 +3,9 @@ package node
 import (
 	"context"
 
-	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/internal/telemetry"
+	"github.com/postroad/postroad/node/internal/survey"
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/queue"
 )
@@ -65,6 +65,8 @@ func (n *node) observeSMTP(o telemetry.Observer) {
 	o.Counter("connections_displaced_total", "silent connections ended to make room for others",
 		s.GaveWay)
 	o.Counter("messages_total", "messages accepted (250 sent)", s.Messages)
+	o.Durations("acceptance_seconds",
+		"time from the end of a message's data to its 250", n.durations.acceptance)
 	o.Counter("recipients_total", "recipients of accepted messages", s.Recipients)
 	o.Counter("octets_total", "octets of accepted messages", s.Octets)
 	o.CounterBy("rejections_total", "commands and messages refused", "kind", "temporary",
@@ -114,31 +116,6 @@ func (n *node) deliveryStats() (sum delivery.Stats, reports uint64) {
 	return sum, reports
 }
 
-func (n *node) observeCluster(o telemetry.Observer) {
-	led := 0
-	for _, id := range n.reconciler.Running() {
-		if n.store.Group(id).Leading() != 0 {
-			led++
-		}
-	}
-	o.Gauge("members", "nodes of the cluster", float64(len(n.control.Members())))
-	o.Gauge("members_missed", "nodes that have not answered for ten minutes",
-		float64(len(n.detector.Absent(member.MissedAfter))))
-	_, barred := n.control.Suspensions()
-	o.Gauge("suspensions", "suspensions in force in the cluster", float64(len(barred)))
-	moving := 0
-	for _, g := range n.control.Groups() {
-		if !g.Settled() {
-			moving++
-		}
-	}
-	o.Gauge("groups_moving", "raft groups of the cluster that do not lie yet where they should",
-		float64(moving))
-	o.Gauge("groups", "raft groups of which this node is a member",
-		float64(len(n.reconciler.Running())))
-	o.Gauge("groups_led", "raft groups that this node leads", float64(led))
-}
-
 func (n *node) observeQueue(o telemetry.Observer) {
 	s := n.queueStats()
 	o.Gauge("messages", "messages in the queue", float64(s.Messages))
@@ -168,6 +145,45 @@ func (n *node) observeQueue(o telemetry.Observer) {
 		s.Recalled)
 	o.Gauge("waiting_messages", "submissions waiting for the log", float64(s.Waiting))
 	o.Gauge("waiting_outcomes", "outcomes waiting for the log", float64(s.WaitingOutcomes))
+	n.observeSurvey(o)
+}
+
+// lookThrough looks through the queues that this node owns.
+func (n *node) lookThrough(ctx context.Context) (f survey.Found, err error) {
+	for _, h := range n.queues.List() {
+		if t := h.tenure.Load(); t != nil && err == nil {
+			err = f.Look(ctx, h.queue, t.scheduler.Reason)
+		}
+	}
+	f.At = n.now()
+	return f, err
+}
+
+// observeSurvey tells what the latest look through the queues has found.
+func (n *node) observeSurvey(o telemetry.Observer) {
+	s := n.survey.Last()
+	if s.At.IsZero() {
+		return
+	}
+	now, oldest := n.now(), 0.0
+	if !s.Oldest.IsZero() {
+		oldest = now.Sub(s.Oldest).Seconds()
+	}
+	o.Gauge("oldest_seconds", "age of the oldest message, as it was looked through last", oldest)
+	o.Gauge("surveyed_seconds", "time since the queue was looked through: each minute, and more "+
+		"rarely when it is long", now.Sub(s.At).Seconds())
+	for name, k := range s.Domains {
+		o.GaugeBy("domain_recipients", "recipients in the queue, by their domain", "domain", name,
+			float64(k))
+	}
+	for name, k := range s.Tenants {
+		o.GaugeBy("tenant_recipients", "recipients in the queue, by tenant", "tenant", name,
+			float64(k))
+	}
+	for name, k := range s.Reasons {
+		o.GaugeBy("reason_recipients", "recipients in the queue, by why they wait", "reason", name,
+			float64(k))
+	}
 }
 
 func (n *node) observeDelivery(o telemetry.Observer) {
@@ -199,37 +215,22 @@ func (n *node) observeDelivery(o telemetry.Observer) {
 		o.CounterBy("site_deferred_total", "recipients deferred, by site", "site", site,
 			st.Deferred)
 		o.CounterBy("site_failed_total", "recipients failed, by site", "site", site, st.Failed)
+		o.GaugeBy("site_waiting", "messages in memory that wait, by site", "site", site,
+			float64(st.Waiting))
 		o.CounterBy("site_throttled_total", "times that waiting mail met a limit, by site", "site",
 			site, st.Throttled)
 	}
+	o.Durations("queue_age_seconds",
+		"time from a message's arrival to its delivery, for each recipient", n.durations.age)
+	o.Durations("attempt_seconds",
+		"time of an attempt over an open connection, for each recipient", n.durations.attempt)
 	o.Counter("reports_total", "delivery reports made", reports)
 	d := n.resolver.Stats()
 	o.Counter("dns_lookups_total", "routes looked up in DNS", d.Lookups)
 	o.Counter("dns_cache_hits_total", "routes found in memory", d.Hits)
 	o.Counter("dns_timeouts_total", "DNS questions without an answer in time", d.Timeouts)
-}
-
-func (n *node) observeStore(o telemetry.Observer) {
-	s := n.store.Stats()
-	o.Counter("syncs_total", "fdatasyncs of the log", s.Log.Syncs)
-	o.Gauge("sync_seconds", "time spent in fdatasyncs of the log since the start",
-		s.Log.SyncTime.Seconds())
-	o.Counter("log_written_octets_total", "octets written to the log", s.Log.Written)
-	o.Counter("log_moved_octets_total", "octets of content moved to free segments", s.Log.Moved)
-	o.Counter("state_written_octets_total",
-		"octets written by flushes and compactions of the state", s.StateWritten)
-	o.Gauge("log_segments", "segment files in use", float64(s.Log.Segments))
-	o.Gauge("log_live_octets", "octets of content in the log that messages refer to",
-		float64(s.Log.LiveParts))
-}
-
-func (n *node) observeNode(o telemetry.Observer) {
-	o.Gauge("memory_reserved_octets", "octets of mail held in memory", float64(n.budget.Used()))
-	o.Gauge("memory_limit_octets", "limits.memory", float64(n.budget.Limit()))
-	o.Gauge("disk_room_octets", "octets of disk that new mail may still take",
-		float64(n.pressure.space.Left()))
-	s := n.log.Stats()
-	o.Counter("log_dropped_total",
-		"log lines and events dropped because they could not be written in time",
-		s.LinesDropped+s.EventsDropped)
+	o.Counter("dns_unanswered_total",
+		"DNS questions that no resolver said anything to: all of them are down", d.Unanswered)
+	o.Durations("dns_lookup_seconds", "time of a look-up of a route that memory did not answer",
+		n.durations.lookup)
 }

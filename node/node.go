@@ -38,6 +38,8 @@ import (
 	"github.com/postroad/postroad/mailbox/pop3"
 	"github.com/postroad/postroad/mailbox/router"
 	"github.com/postroad/postroad/node/internal/peer"
+	"github.com/postroad/postroad/node/internal/reserve"
+	"github.com/postroad/postroad/node/internal/survey"
 	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/policy"
@@ -55,6 +57,9 @@ type node struct {
 
 	log       *maillog.Log
 	telemetry *telemetry.Telemetry
+	durations durations
+	survey    survey.Survey
+	reloading reloadStats
 	budget    *mail.Budget
 	pressure  *pressure
 	addresses *member.AddressBook
@@ -154,6 +159,7 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 		{"queues", n.startQueues, startTimeout},
 		{"SMTP", n.startSMTP, startTimeout},
 		{"POP3", n.startPOP3, startTimeout},
+		{"memory", n.startMemory, startTimeout},
 		{"administration", n.startAdmin, startTimeout},
 	} {
 		n.waits.say("its %s", step.what)
@@ -221,7 +227,7 @@ func (n *node) startData(context.Context) error {
 // startDisk looks whether there is room for a start, and from then on for mail.
 func (n *node) startDisk(context.Context) error {
 	dir := n.cfg().Node.DataDir
-	if err := reserveOf(dir).room(dir, n.log.Errorf); err != nil {
+	if err := reserve.Of(dir).Room(dir, n.log.Errorf); err != nil {
 		return err
 	}
 	n.pressure = newPressure(dir, float64(n.cfg().Limits.FreeDisk),
@@ -285,6 +291,8 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 		return err
 	}
 	n.onStop("telemetry", n.telemetry.Shutdown)
+	n.durations = newDurations()
+	n.reloading.at.Store(time.Now().UnixMilli()) // the start has taken one
 	return nil
 }
 
@@ -298,7 +306,9 @@ func (n *node) startDelivery(context.Context) (err error) {
 		Logf: n.log.Logf,
 	})
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
-	if n.resolver, err = mx.New(resolverOf(n.cfg())); err != nil {
+	resolver := resolverOf(n.cfg())
+	resolver.Took = n.durations.lookup.Record
+	if n.resolver, err = mx.New(resolver); err != nil {
 		return err
 	}
 	n.outgoing.terms = map[*tenure]struct{}{}
@@ -311,7 +321,7 @@ func (n *node) startDelivery(context.Context) (err error) {
 // deliveryOptions are those of one term of ownership of one queue group.
 func (n *node) deliveryOptions(h *holding, term uint64, s delivery.Settings) delivery.Options {
 	o := delivery.Options{Settings: s, Hostname: n.cfg().Node.Hostname}
-	o.Budget, o.Log, o.Logf, o.Now = n.budget, n.log, n.log.Logf, h.queue.Now
+	o.Budget, o.Log, o.Logf, o.Now = n.budget, timed{n.log, &n.durations}, n.log.Logf, h.queue.Now
 	o.Shares = n.newShares(h.group.ID(), term)
 	o.Owner = func() bool { return h.group.Holds(term) }
 	o.Local, o.Store = n.policy.Local, n.local
@@ -333,6 +343,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	all.Go(func() { n.boxes.Run(n.background) })
 	all.Go(func() { n.followQuotas(n.background) })
 	all.Go(func() { n.followPushed(n.background) })
+	all.Go(func() { n.survey.Run(n.background, n.lookThrough) })
 	all.Go(func() { n.followSource(n.background) })
 	n.onStop("queues", func(ctx context.Context) error {
 		n.cancel()
@@ -376,7 +387,8 @@ func (n *node) startSMTP(context.Context) (err error) {
 		TLS: n.cert.Config, Budget: n.budget, SpillDir: filepath.Join(n.cfg().Node.DataDir,
 			"spill"),
 		Pressure: n.pressure.Failure, Space: n.pressure.space,
-		Log: n.log, Trusted: n.trusts, Settings: smtpOf(n.cfg()),
+		Log: n.log, Took: n.durations.acceptance.Record,
+		Trusted: n.trusts, Settings: smtpOf(n.cfg()),
 	})
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/certs"
 	"github.com/postroad/postroad/internal/config"
@@ -81,10 +82,17 @@ func orMany(n int) int {
 	return n
 }
 
+// routing is the form in which a domain of the configuration, which was checked, is looked up.
+func routing(domain string) string {
+	domain, _ = smtp.Domain(domain)
+	return domain
+}
+
 func listenerOf(l config.Listener) smtpd.ListenerOptions {
 	o := smtpd.ListenerOptions{Name: l.Address, Tenant: l.Tenant,
 		ProxyFrom: prefixes(l.ProxyProtocolFrom), AllowPlainAuth: l.AuthWithoutTLS,
-		MaxLine: int(l.MaxLine), LoginDomain: l.LoginDomain}
+		MaxLine: int(l.MaxLine), LoginDomain: l.LoginDomain,
+		CompleteDomain: routing(l.CompleteDomain)}
 	switch l.Kind {
 	case config.KindSubmission:
 		o.Kind = smtpd.Submission
@@ -144,10 +152,14 @@ func deliveryOf(c *config.Config) (delivery.Settings, error) {
 	}
 	o.Shaping = map[string]delivery.Shaping{}
 	for name, s := range c.Shaping {
+		rate := delivery.Rate{Count: int(s.Rate.N), Per: s.Rate.Per}
+		if s.Rate.N == 0 { // it said so, or what it inherits from did
+			rate = shaping.NoRate
+		}
 		o.Shaping[smtp.DomainPattern(name)] = delivery.Shaping{
 			Connections: s.Connections, MessagesPerConnection: s.MessagesPerConnection,
 			RecipientsPerMessage: s.RecipientsPerMessage,
-			Rate:                 delivery.Rate{Count: int(s.Rate.N), Per: s.Rate.Per},
+			Rate:                 rate,
 			Scope:                s.Scope,
 		}
 	}

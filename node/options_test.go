@@ -3,6 +3,7 @@ package node
 import (
 	"testing"
 
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/config"
 )
@@ -27,6 +28,29 @@ func TestRoutePasswords(t *testing.T) {
 		r, err := routeOf(c.Routes[0])
 		if err != nil || r.TLS != want {
 			t.Errorf("%s: TLS %v, want %v (%v)", text, r.TLS, want, err)
+		}
+	}
+}
+
+// TestNoRate: a destination with the rate "" has none, though the default has one, and one that
+// says nothing has the default's.
+func TestNoRate(t *testing.T) {
+	c, err := config.Parse("f", []byte("[shaping.default]\nrate = \"10/m\"\n"+
+		"[shaping.\"free.example\"]\nrate = \"\"\n[shaping.\"some.example\"]\nconnections = 2\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := deliveryOf(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := shaping.NewSet(o.Shaping)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for domain, want := range map[string]bool{"free.example": false, "some.example": true} {
+		if l := set.Of(shaping.Site{Domain: domain}); (l.Rate.PerSecond() > 0) != want {
+			t.Errorf("%s: %v", domain, l.Rate)
 		}
 	}
 }

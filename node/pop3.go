@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 
+	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/internal/telemetry"
 	"github.com/postroad/postroad/mailbox/pop3"
@@ -16,7 +18,7 @@ import (
 func (n *node) startPOP3(context.Context) (err error) {
 	n.pop3, err = pop3.New(pop3.Options{
 		Engine: n.engine, Hostname: n.cfg().Node.Hostname, Maildrops: n.boxes,
-		Authenticator: pop3Logins{auth: n.auth}, TLS: n.cert.Config,
+		Authenticator: pop3Logins{auth: n.auth}, TLS: n.cert.Config, Log: n.log,
 		Budget: n.budget, Ended: n.pop3Ended, Trusted: n.trusts, Limits: pop3LimitsOf(n.cfg()),
 	})
 	if err != nil {
@@ -39,8 +41,15 @@ func (n *node) pop3Ended(e *pop3.Ended) {
 	if why == "" {
 		why = "logged out"
 	}
-	n.log.Logf("pop3: user=<%s> client=%s tls=%v retrieved=%d octets=%d removed=%d left=%d (%s)",
-		e.User, e.Client, e.TLS, e.Retrieved, e.Octets, e.Removed, e.Left, why)
+	proto := "POP3"
+	if e.TLS {
+		proto = "POP3S"
+	}
+	n.log.Part("pop3", []maillog.Field{{Name: "client", Value: "unknown[" +
+		e.Client.Addr().Unmap().String() + "]"}, {Name: "proto", Value: proto},
+		{Name: "sasl_username", Value: e.User}},
+		fmt.Sprintf("user=<%s> client=%s tls=%v retrieved=%d octets=%d removed=%d left=%d (%s)",
+			e.User, e.Client, e.TLS, e.Retrieved, e.Octets, e.Removed, e.Left, why))
 }
 
 // pop3Logins checks log-ins as SMTP's are checked: with the same workers, and the same memory of

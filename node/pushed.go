@@ -94,23 +94,18 @@ func (n *node) load() (*config.Config, error) {
 	return config.LoadWith(n.file, n.pushed.inForce.Load())
 }
 
-// couldTake says why this node could not take a configuration, or returns nil.
-func (n *node) couldTake(s *config.Shared) error { return couldTake(n.file, s) }
-
-func couldTake(file string, s *config.Shared) error {
+// merged is a node's file with a pushed configuration, or why the node could not take that.
+func merged(file string, s *config.Shared) (*config.Config, error) {
 	c, err := config.LoadWith(file, s)
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.CheckFiles(file)
 	}
-	return c.CheckFiles(file)
+	return c, err
 }
 
 // wouldChange returns what a pushed configuration would change here, or why it cannot be taken.
 func (n *node) wouldChange(s *config.Shared) ([]config.Change, error) {
-	c, err := config.LoadWith(n.file, s)
-	if err == nil {
-		err = c.CheckFiles(n.file)
-	}
+	c, err := merged(n.file, s)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +158,7 @@ func (n *node) reread() reloaded {
 	}
 	s, err := config.ParseShared(config.PushedName(p.Version), p.Version, p.Text)
 	if err == nil {
-		err = n.couldTake(s)
+		_, err = merged(n.file, s)
 	}
 	if err != nil {
 		return n.refuse(&refusal{Pushed: p, why: err})
@@ -212,7 +207,7 @@ func takeBefore(file, dataDir string, encoded []byte) error {
 	}
 	s, err := config.DecodeShared(encoded)
 	if err == nil {
-		err = couldTake(file, s)
+		_, err = merged(file, s)
 	}
 	if problems := (config.Problems)(nil); errors.As(err, &problems) {
 		return api.Permanent(fmt.Errorf("this node cannot take the configuration of the cluster "+
@@ -255,7 +250,7 @@ func (n *node) recoverPushed() error {
 	}
 	s, err := config.ParseShared(config.PushedName(p.Version), p.Version, p.Text)
 	if err == nil {
-		err = couldTake(n.file, s)
+		_, err = merged(n.file, s)
 	}
 	if problems := (config.Problems)(nil); errors.As(err, &problems) {
 		return lostAndRefused(p.Version, err)

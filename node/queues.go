@@ -128,10 +128,18 @@ func (t *tenure) Over() {
 	h.n.outgoing.end(t)
 	h.figures.Lock()
 	defer h.figures.Unlock()
-	s := t.scheduler.Stats()
-	s.Connections, s.Items, s.Unsettled, s.Destinations, s.Sites, s.DeadSites = 0, 0, 0, 0, 0, 0
-	h.past = sumDelivery(h.past, s)
+	h.past = sumDelivery(h.past, ended(t.scheduler.Stats()))
 	h.reports += t.reporter.Made()
+}
+
+// ended leaves of a scheduler's figures what stays true when it has ended: the counts.
+func ended(s delivery.Stats) delivery.Stats {
+	s.Connections, s.Items, s.Unsettled, s.Destinations, s.Sites, s.DeadSites = 0, 0, 0, 0, 0, 0
+	for name, site := range s.BySite {
+		site.Waiting = 0
+		s.BySite[name] = site
+	}
+	return s
 }
 
 // Stop ends the part that this node takes: what is under way is finished until ctx ends, and
@@ -200,7 +208,7 @@ func sumDelivery(a, b delivery.Stats) delivery.Stats {
 			t := sites[name]
 			sites[name] = delivery.SiteStats{Relayed: t.Relayed + s.Relayed,
 				Deferred: t.Deferred + s.Deferred, Failed: t.Failed + s.Failed,
-				Throttled: t.Throttled + s.Throttled}
+				Throttled: t.Throttled + s.Throttled, Waiting: t.Waiting + s.Waiting}
 		}
 	}
 	a.BySite = sites

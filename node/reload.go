@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/postroad/postroad/internal/config"
 )
@@ -13,6 +15,22 @@ import (
 type reloaded struct {
 	changed, restart []string
 	err              error
+}
+
+// reloadStats says how reloads went, whoever asked for them: SIGHUP, an operator, or a
+// configuration that was pushed.
+type reloadStats struct {
+	taken, refused atomic.Uint64
+	at             atomic.Int64 // when the configuration in force was taken, Unix milliseconds
+}
+
+func (s *reloadStats) note(now time.Time, err error) {
+	if err != nil {
+		s.refused.Add(1)
+		return
+	}
+	s.taken.Add(1)
+	s.at.Store(now.UnixMilli())
 }
 
 // askReload has serve reload the configuration, as SIGHUP does. Safe for use by several goroutines.
@@ -68,6 +86,7 @@ func (p *plan) orElse(undo func()) { p.undo = append(p.undo, undo) }
 // reconfigure puts the file's values in force: first every room looks at them, then every room
 // takes them, so that a file that one of them refuses changes nothing.
 func (n *node) reconfigure() (r reloaded, err error) {
+	defer func() { n.reloading.note(n.now(), err) }()
 	file, err := n.load()
 	if err != nil {
 		return r, err

@@ -2,7 +2,9 @@ package node
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -13,11 +15,23 @@ import (
 
 const secretLen = 32
 
+// scramSecret is what salts are made of for users who do not exist: the same on all nodes, or a
+// stranger could tell by asking two of them. It follows from the authority's key, which all nodes
+// have and nobody else; own is for a node that does not have it yet.
+func (n *node) scramSecret(own []byte) []byte {
+	_, key := n.control.Authority()
+	if len(key) == 0 {
+		return own
+	}
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte("postroad: SCRAM of users who do not exist"))
+	return h.Sum(nil)
+}
+
 // keptSecret returns the random octets kept in a file, made at the first start. Salts that are made
-// up for users who do not exist come from them: they must stay the same, or a stranger could tell
-// by a salt that changes that there is no such user. An empty file was left by a power loss just
-// after the first start of a program that did not sync it: what was shown until then is not worth a
-// node that does not start, so a new one is made.
+// up for users who do not exist come from them, until the node knows its cluster's. An empty file
+// was left by a power loss just after the first start of a program that did not sync it: what was
+// shown until then is not worth a node that does not start, so a new one is made.
 func keptSecret(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	switch {

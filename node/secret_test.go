@@ -1,15 +1,19 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/datadir"
+	rowstest "github.com/postroad/postroad/internal/testkit/rows"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -51,5 +55,29 @@ func TestDamagedSmallFiles(t *testing.T) {
 			!strings.Contains(said.Message, "is damaged") {
 			t.Errorf("%s with %q: %v", c.path, c.text, err)
 		}
+	}
+}
+
+// TestScramSecretIsTheClusters: two nodes of a cluster answer for a user who does not exist alike,
+// whatever is in their own files.
+func TestScramSecretIsTheClusters(t *testing.T) {
+	secret := func(caKey string, own byte) []byte {
+		n := &node{control: control.New()}
+		if caKey != "" {
+			e := control.Editor{State: n.control, Proposer: rowstest.New(n.control), Now: time.Now}
+			if err := e.Init(t.Context(), "c", []byte("cert"), []byte(caKey), control.Node{
+				Name: "mx1", Incarnation: uint64(own),
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n.scramSecret(bytes.Repeat([]byte{own}, secretLen))
+	}
+	one, two, other := secret("key", 1), secret("key", 2), secret("another", 1)
+	if !bytes.Equal(one, two) || bytes.Equal(one, other) || bytes.Contains(one, []byte("key")) {
+		t.Errorf("%x and %x in one cluster, %x in another", one, two, other)
+	}
+	if got := secret("", 1); !bytes.Equal(got, bytes.Repeat([]byte{1}, secretLen)) {
+		t.Errorf("without a cluster %x", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/postroad/postroad/node/internal/reserve"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -86,7 +87,8 @@ func DiskTrouble(dir string, err error) error {
 	var path *fs.PathError
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return &api.Error{Exit: api.ExitTemporary, Message: err.Error(), Hint: fullHint(dir)}
+		return &api.Error{Exit: api.ExitTemporary, Message: err.Error(),
+			Hint: reserve.FullHint(dir)}
 	case errors.Is(err, syscall.EROFS):
 		return &api.Error{
 			Exit:    api.ExitIO,
@@ -109,9 +111,4 @@ func DiskTrouble(dir string, err error) error {
 		}
 	}
 	return err
-}
-
-func fullHint(dir string) string {
-	return "the disk of " + dir +
-		" is full: make room, or enlarge it; a service manager starts the node until there is room"
 }

@@ -1,12 +1,14 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/directory"
@@ -27,8 +29,9 @@ type AuthOptions struct {
 	// Workers hash passwords; 0: half of the CPUs, at least one. Each needs the memory of one hash
 	// (19 MiB).
 	Workers int
-	// Waiting is how many log-ins may wait for a worker, and how many for others of their network
-	// or account to end; one more is answered 454. 0: 256.
+	// Waiting is how many log-ins of users' networks, and how many of strangers', may wait for a
+	// worker, and how many for others of their network or account to end; one more, or who has most
+	// of these places, is answered 454. 0: 256.
 	Waiting int
 	// CacheTTL is how long a successful log-in spares the next one its hash; 0: ten minutes.
 	CacheTTL time.Duration
@@ -42,7 +45,9 @@ type AuthOptions struct {
 	Current func() bool
 	// ScramSecret makes up salts for users who are not there. All nodes should have the same, and
 	// keep it, or a stranger can tell from a salt that changes that it was made up. nil: random.
-	ScramSecret []byte
+	ScramSecret func() []byte
+	// ScramForms are what users' SCRAM keys look like, as Directory.Forms; nil: as ours.
+	ScramForms func() []directory.Form
 	// Cost of the hash that is computed for users who are not there; it should be that of most
 	// users. Zero: the default.
 	Cost directory.Cost
@@ -65,12 +70,9 @@ type Auth struct {
 	outside func(ctx context.Context, u *directory.User, password string) (bool, error)
 
 	workers sync.WaitGroup
-	jobs    chan *login // sent to, without waiting, and closed under mu
-	asks    chan *login // those that are checked outside; as jobs
-	mu      struct {
-		sync.Mutex
-		closed bool
-	}
+	jobs    *line
+	asks    *line // those that are checked outside
+	closing atomic.Bool
 }
 
 var _ smtpd.Authenticator = (*Auth)(nil)
@@ -82,6 +84,7 @@ type login struct {
 	password string
 	client   netip.Addr
 	mac      [32]byte // the login cache's, once the log-in has begun
+	compared bool     // the login cache had another password to compare with
 	done     func(*smtpd.User, *smtp.Failure)
 }
 
@@ -105,7 +108,7 @@ var (
 // guess at a closed door costs one. 454 is RFC 4954 section 6's. Auth logs such refusals, not each,
 // and the session none.
 func ends(text string) *smtp.Failure {
-	f := smtp.Temp(smtp.TempAuthFailure, "4.7.0", text).With(smtpd.ErrLogged)
+	f := smtp.Temp(smtp.TempAuthFailure, "4.7.0", text).With(smtp.ErrLogged)
 	f.Close = true
 	return f
 }
@@ -132,9 +135,8 @@ func NewAuth(o AuthOptions) (*Auth, error) {
 	}
 	a.cache = newLoginCache(orInt(o.CacheSize, 10_000), orTime(o.CacheTTL, 10*time.Minute), a.now)
 	a.guesses = newGuesses(orInt(o.Waiting, 256), a.now)
-	a.scram = newScramServer(o.ScramSecret)
-	a.jobs = make(chan *login, orInt(o.Waiting, 256))
-	a.asks = make(chan *login, orInt(o.Waiting, 256))
+	a.scram = newScramServer(o.ScramSecret, o.ScramForms)
+	a.jobs, a.asks = newLine(orInt(o.Waiting, 256)), newLine(orInt(o.Waiting, 256))
 	for range orInt(o.Workers, max(1, runtime.GOMAXPROCS(0)/2)) {
 		a.workers.Go(func() { a.work(a.jobs) })
 	}
@@ -148,13 +150,9 @@ func NewAuth(o AuthOptions) (*Auth, error) {
 
 // Close answers the log-ins that wait with 454 and ends the workers.
 func (a *Auth) Close() {
-	a.mu.Lock()
-	if !a.mu.closed {
-		a.mu.closed = true
-		close(a.jobs)
-		close(a.asks)
-	}
-	a.mu.Unlock()
+	a.closing.Store(true)
+	a.jobs.close()
+	a.asks.close()
 	a.workers.Wait()
 }
 
@@ -179,7 +177,8 @@ func (a *Auth) Plain(
 }
 
 func (a *Auth) newGuess(client netip.Addr) guess {
-	return guess{pair: pair{network: networkOf(client)}, exempt: a.trusted(client)}
+	exempt := a.trusted(client)
+	return guess{pair: pair{network: networkOf(client)}, exempt: exempt, known: exempt}
 }
 
 // run goes on with log-ins that have begun, and with those that begin because of them.
@@ -195,24 +194,36 @@ func (a *Auth) run(begun ...*login) {
 func (a *Auth) proceed(l *login) []*login {
 	u := a.active(l.account)
 	l.mac = a.cache.mac(u, l.account, l.password)
-	hit, compared := a.cache.look(l.pair, &l.mac)
-	if u != nil && hit {
+	var hit bool
+	if hit, l.compared = a.cache.look(l.pair, &l.mac); u != nil && hit {
 		return a.end(l, right, known(u), nil)
 	}
 	outside := u != nil && a.isOutside(u)
 	// A password that was wrong stays so until the user changes; another server's may change.
 	if !outside && a.current() && a.guesses.repeats(&l.guess, &l.mac) {
-		return a.end(l, wrong, nil, a.failed(l.account, l.client))
+		return a.end(l, wrong, nil, a.failed(l.name(), l.client))
 	}
-	f := a.enqueue(l, outside)
-	switch {
-	case f == nil:
-		return nil
-	case compared: // that it is not the cached one has been told by the time the answer takes
-		begun, refused := a.guesses.end(&l.guess, wrong, nil)
-		return a.answer(l, nil, f, begun, refused)
+	to := a.jobs
+	if outside {
+		to = a.asks
 	}
-	return a.end(l, unchecked, nil, f)
+	switch lost, open := to.join(l); {
+	case !open:
+		return a.unserved(l, failClosing)
+	case lost != nil:
+		return a.unserved(lost, failBusy)
+	}
+	return nil
+}
+
+// unserved ends a log-in that no worker will check. What the cache said of it has been told by the
+// time that the answer takes, so it counts.
+func (a *Auth) unserved(l *login, f *smtp.Failure) []*login {
+	if !l.compared {
+		return a.end(l, unchecked, nil, f)
+	}
+	begun, refused := a.guesses.end(&l.guess, wrong, nil)
+	return a.answer(l, nil, f, begun, refused)
 }
 
 // end takes the outcome of a log-in, answers it and those that are refused because of it, and
@@ -248,40 +259,16 @@ func (a *Auth) refusal(why admission, user string, client netip.Addr) *smtp.Fail
 	return failBlocked
 }
 
-func (a *Auth) enqueue(l *login, outside bool) *smtp.Failure {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.mu.closed {
-		return failClosing
-	}
-	to := a.jobs
-	if outside {
-		to = a.asks
-	}
-	select {
-	case to <- l:
-		return nil
-	default:
-		return failBusy
-	}
-}
-
-func (a *Auth) work(jobs <-chan *login) {
-	for l := range jobs {
+func (a *Auth) work(jobs *line) {
+	for l := jobs.next(); l != nil; l = jobs.next() {
 		o, u, f := a.check(l)
 		a.run(a.end(l, o, u, f)...)
 	}
 }
 
-func (a *Auth) closing() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.mu.closed
-}
-
 // check does the work of one log-in on a worker.
 func (a *Auth) check(l *login) (outcome, *smtpd.User, *smtp.Failure) {
-	if a.closing() {
+	if a.closing.Load() {
 		return unchecked, nil, failClosing
 	}
 	u := a.active(l.account)
@@ -306,8 +293,11 @@ func (a *Auth) check(l *login) (outcome, *smtpd.User, *smtp.Failure) {
 	if !a.current() {
 		return unchecked, nil, failNotKnown
 	}
-	return wrong, nil, a.failed(l.account, l.client)
+	return wrong, nil, a.failed(l.name(), l.client)
 }
+
+// name is the user whom a log-in means, or what it said if that can be nobody's name.
+func (l *login) name() string { return cmp.Or(l.account, l.said) }
 
 // failed tells of a wrong log-in and returns the answer to it.
 func (a *Auth) failed(user string, client netip.Addr) *smtp.Failure {

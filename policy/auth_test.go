@@ -42,6 +42,22 @@ func plain(a *Auth, c *smtpd.Client, authzid, user, password string) (*smtpd.Use
 	return got.u, got.f
 }
 
+// TestFailedNames: a failed log-in is told of by the name that was given, if that can be nobody's.
+func TestFailedNames(t *testing.T) {
+	failed := make(chan string, 2)
+	a := newAuth(t, AuthOptions{Users: new(users),
+		Events: Events{LoginFailed: func(user string, _ netip.Addr) { failed <- user }}})
+	c := client(smtpd.Submission, "203.0.113.5", "")
+	for said, want := range map[string]string{"bob": "bob", "BOB@l.example": "bob@l.example"} {
+		for range 2 { // the second is from the cache
+			plain(a, c, "", said, "guess")
+			if got := <-failed; got != want {
+				t.Errorf("%s is told of as %q", said, got)
+			}
+		}
+	}
+}
+
 func TestPlain(t *testing.T) {
 	u := new(users)
 	u.put(t, "bob@l.example", "secret", func(u *directory.User) { u.Tenant = "t1" })
@@ -246,7 +262,7 @@ func TestPoolIsBounded(t *testing.T) {
 	mu.Unlock()
 	closed := make(chan struct{})
 	go func() { a.Close(); close(closed) }()
-	for !a.closing() { // Close takes the lock first of all
+	for !a.closing.Load() { // Close says so first of all
 		runtime.Gosched()
 	}
 	g.open <- struct{}{}
@@ -421,8 +437,9 @@ func TestScram(t *testing.T) {
 // Somebody who is not there has a salt like those who are: of the same length, the same each time
 // and on each node, and their own.
 func TestScramMadeUp(t *testing.T) {
-	o := AuthOptions{Users: new(users), ScramSecret: []byte("of the cluster"),
-		Trusted: func(netip.Addr) bool { return true }}
+	o := AuthOptions{Users: new(users),
+		ScramSecret: func() []byte { return []byte("of the cluster") },
+		Trusted:     func(netip.Addr) bool { return true }}
 	salt := func(a *Auth, name string) string {
 		first, _, _ := converse(t, a, name, "x", "", nil)
 		for part := range strings.SplitSeq(first, ",") {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math"
 	"net/netip"
 	"time"
 )
@@ -33,6 +34,8 @@ var (
 		forgives: forgiveEvery, keep: 30 * 24 * time.Hour, entries: 100_000}
 	// At an account that is slow, a network that has failed waits for its entry to be void.
 	strangerLimit = limit{keep: time.Hour, entries: 100_000}
+	// A network where somebody has logged in waits apart from strangers.
+	knownLimit = limit{keep: ownerLimit.keep, entries: 50_000}
 )
 
 // Wrong pairs that are remembered of a network, and for how long after they were last tried.
@@ -62,6 +65,14 @@ func (n *failing) blocked(now time.Time) bool { return n != nil && now.Before(n.
 
 func (n *failing) left(l *limit, now time.Time) float64 {
 	return max(0, n.count-float64(now.Sub(n.last))/float64(l.forgives))
+}
+
+// failures is how many failures are not forgiven yet.
+func (n *failing) failures(l *limit, now time.Time) int {
+	if n == nil {
+		return 0
+	}
+	return int(math.Ceil(n.left(l, now)))
 }
 
 // slow reports whether the next failure, or the last one, costs a wait.

@@ -29,7 +29,8 @@ type guesses struct {
 		networks  table[netip.Prefix]
 		accounts  table[string]
 		owners    table[pair]
-		strangers table[pair] // networks that have failed at an account lately
+		strangers table[pair]         // networks that have failed at an account lately
+		known     table[netip.Prefix] // networks where somebody has logged in
 		parked    []*login
 	}
 }
@@ -42,10 +43,13 @@ type pair struct {
 
 // guess is one log-in as guesses knows it.
 type guess struct {
-	pair           // account is canonical; empty: a name that nobody can have
-	exempt bool    // its network is trusted
-	owner  bool    // it answers to the owner's count
-	held   holding // the entries in which it is under way
+	pair        // account is canonical; empty: a name that nobody can have
+	exempt bool // its network is trusted
+	owner  bool // it answers to the owner's count
+	known  bool // somebody has logged in from its network, or it is trusted
+	// how often its network, or the owner, has failed lately; what it waits for goes by it
+	failures int
+	held     holding // the entries in which it is under way
 }
 
 type holding [2]*failing
@@ -90,6 +94,7 @@ func newGuesses(parked int, now clock) *guesses {
 	g.mu.accounts = newTable[string](accountLimit)
 	g.mu.owners = newTable[pair](ownerLimit)
 	g.mu.strangers = newTable[pair](strangerLimit)
+	g.mu.known = newTable[netip.Prefix](knownLimit)
 	return g
 }
 
@@ -129,7 +134,7 @@ func (g *guesses) beginNow(q *guess) admission {
 
 func (g *guesses) admitLocked(q *guess, now time.Time) admission {
 	if n := g.mu.owners.get(q.pair, now); n != nil {
-		q.owner = true
+		q.owner, q.known, q.failures = true, true, n.failures(&ownerLimit, now)
 		switch {
 		case n.blocked(now):
 			return networkBlocked
@@ -142,6 +147,8 @@ func (g *guesses) admitLocked(q *guess, now time.Time) admission {
 	q.owner = false
 	network := g.mu.networks.get(q.network, now)
 	account := g.mu.accounts.get(q.account, now)
+	q.known = g.mu.known.get(q.network, now) != nil
+	q.failures = network.failures(&networkLimit, now)
 	switch {
 	case network.blocked(now):
 		return networkBlocked
@@ -193,6 +200,7 @@ func (g *guesses) end(q *guess, o outcome, mac *[32]byte) (begun []*login, refus
 	switch {
 	case o == right && q.account != "":
 		g.mu.owners.open(q.pair, now).seen = now
+		g.mu.known.open(q.network, now).seen = now
 	case o == wrong:
 		g.wrongLocked(q, mac, now)
 	}

@@ -121,6 +121,11 @@ func (p *Policy) Connect(c *smtpd.Client) *smtp.Failure {
 	return nil
 }
 
+// Trusts reports whether a client is one of this site.
+func (p *Policy) Trusts(c *smtpd.Client) bool {
+	return c.User != nil || p.rules.Load().trusts(c.Addr.Addr())
+}
+
 // Mail decides who may use which reverse-path.
 func (p *Policy) Mail(c *smtpd.Client, sender string) *smtp.Failure {
 	if c.User == nil {

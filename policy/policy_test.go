@@ -132,6 +132,22 @@ func TestWhoMayRelay(t *testing.T) {
 	}
 }
 
+// TestTrusts: users and relay networks are of this site, nobody else.
+func TestTrusts(t *testing.T) {
+	p := newPolicy(t, Options{Rules: testRules(), Users: new(users)})
+	for _, tt := range []struct {
+		addr, user string
+		want       bool
+	}{
+		{"10.1.2.3", "", true}, {"::ffff:10.1.2.3", "", true}, {"203.0.113.5", "", false},
+		{"203.0.113.5", "bob@l.example", true},
+	} {
+		if got := p.Trusts(client(smtpd.Relay, tt.addr, tt.user)); got != tt.want {
+			t.Errorf("%s as %q: %v", tt.addr, tt.user, got)
+		}
+	}
+}
+
 func TestPostmaster(t *testing.T) {
 	for _, configured := range []string{"", "admin@foreign.example"} {
 		rules := testRules()

@@ -4,6 +4,9 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
 	"net/netip"
 
 	"github.com/postroad/postroad/directory"
@@ -14,29 +17,60 @@ import (
 
 // scramServer makes up credentials for users who have none, so that the exchange with them looks
 // like any other: the salt of a name is always the same, and the proof is always wrong (RFC 5802
-// 5.1, RFC 7677).
-type scramServer struct{ secret []byte }
+// 5.1, RFC 7677). Iterations and the length of the salt are those of users who are there: imported
+// ones have others than ours. Which of them a name gets follows from the name, as often as users
+// have them. When that changes, the salt does, too: as if the user had a new password.
+type scramServer struct {
+	secret func() []byte
+	forms  func() []directory.Form
+}
 
-func newScramServer(secret []byte) *scramServer {
-	if len(secret) == 0 {
-		secret = make([]byte, 32)
-		rand.Read(secret) // never fails
+// ownForm is that of keys that are made here.
+var ownForm = directory.Form{Iterations: directory.ScramIterations, Salt: 16, Weight: 1}
+
+func newScramServer(secret func() []byte, forms func() []directory.Form) *scramServer {
+	if secret == nil {
+		random := make([]byte, 32)
+		rand.Read(random) // never fails
+		secret = func() []byte { return random }
 	}
-	return &scramServer{secret: secret}
+	if forms == nil {
+		forms = func() []directory.Form { return nil }
+	}
+	return &scramServer{secret: secret, forms: forms}
 }
 
 func (s *scramServer) madeUp(name string) scram.StoredCredentials {
+	secret := s.secret()
 	derive := func(what string) []byte {
-		h := hmac.New(sha256.New, s.secret)
+		h := hmac.New(sha256.New, secret)
 		h.Write([]byte(what + "\x00" + name))
 		return h.Sum(nil)
 	}
-	return scram.StoredCredentials{
-		KeyFactors: scram.KeyFactors{Salt: string(derive("salt")[:16]),
-			Iters: directory.ScramIterations},
-		StoredKey: derive("stored key"), // nobody knows a client key whose hash this is
-		ServerKey: derive("server key"),
+	f, salt := s.form(derive), []byte(nil)
+	for i := 0; len(salt) < f.Salt; i++ {
+		salt = append(salt, derive(fmt.Sprint("salt ", f.Iterations, " ", f.Salt, " ", i))...)
 	}
+	return scram.StoredCredentials{
+		KeyFactors: scram.KeyFactors{Salt: string(salt[:f.Salt]), Iters: f.Iterations},
+		StoredKey:  derive("stored key"), // nobody knows a client key whose hash this is
+		ServerKey:  derive("server key"),
+	}
+}
+
+// form chooses by weighted rendezvous hashing: each form draws a number that follows from the name,
+// and the least one, divided by the form's weight, wins. So a form that comes or goes changes
+// nothing for names that do not get it.
+func (s *scramServer) form(derive func(what string) []byte) directory.Form {
+	chosen, least := ownForm, math.Inf(1)
+	for _, f := range s.forms() {
+		b := derive(fmt.Sprint("form ", f.Iterations, " ", f.Salt))
+		drawn := (float64(binary.BigEndian.Uint64(b)>>11) + 1) / (1 << 53) // above 0, at most 1
+		if v := -math.Log(drawn) / float64(f.Weight); v < least {
+			chosen, least = f, v
+		}
+	}
+	return chosen
 }
 
 // scramExchange is one conversation. It belongs to one session.

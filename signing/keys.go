@@ -19,7 +19,9 @@ func Purpose(name string) string { return "dkim " + name }
 
 // Private reads a private key as the directory has it. open opens what is sealed for a purpose
 // (secret.Ring). Close the key when it is not used any more.
-func Private(k *directory.SigningKey, open func(string, []byte) ([]byte, error)) (*dkim.Key, error) {
+func Private(
+	k *directory.SigningKey, open func(purpose string, sealed []byte) ([]byte, error),
+) (*dkim.Key, error) {
 	packed, err := open(Purpose(k.Name), k.Sealed)
 	if err != nil {
 		return nil, err

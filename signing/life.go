@@ -256,11 +256,15 @@ func (l *Life) List(after string, limit int) []*directory.SigningKey {
 }
 
 // Of returns the keys of a domain in A-labels.
-func (l *Life) Of(domain string) []*directory.SigningKey { return l.Editor.Directory.KeysOf(domain) }
+func (l *Life) Of(domain string) []*directory.SigningKey {
+	return l.Editor.Directory.KeysOf(domain)
+}
 
 // Rotate makes a successor for each key that mail of a domain is signed with, unless there is one
 // already, and returns the successors. Nothing else changes until their records are in DNS.
-func (l *Life) Rotate(ctx context.Context, domain string) (next []*directory.SigningKey, err error) {
+func (l *Life) Rotate(
+	ctx context.Context, domain string,
+) (next []*directory.SigningKey, err error) {
 	domain, err = smtp.Domain(domain)
 	if err != nil {
 		return nil, &directory.Wrong{Why: "the name of a domain is needed"}

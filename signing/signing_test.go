@@ -60,7 +60,6 @@ type world struct {
 	seal    *open
 	now     time.Time
 	records map[string][]string
-	log     []string
 }
 
 func newWorld(t testing.TB) *world {
@@ -80,7 +79,7 @@ func newWorld(t testing.TB) *world {
 			return dns.Answer{Outcome: dns.NoName}
 		},
 		Expire: func() time.Duration { return 5 * 24 * time.Hour }, Now: clock,
-		Logf: func(format string, args ...any) { w.log = append(w.log, fmt.Sprintf(format, args...)) },
+		Logf: t.Logf,
 	}
 	return w
 }

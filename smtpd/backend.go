@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"crypto/tls"
-	"errors"
 	"net/netip"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -54,6 +53,9 @@ type User struct {
 type Policy interface {
 	// Connect is asked once per connection, before the greeting.
 	Connect(c *Client) *smtp.Failure
+	// Trusts reports whether the client is one of this site: it has logged in, or is in a network
+	// that may relay.
+	Trusts(c *Client) bool
 	// Mail is asked at MAIL: may this client use this reverse-path ("" is the null reverse-path).
 	Mail(c *Client, sender string) *smtp.Failure
 	// Rcpt is asked at RCPT: relay rules and recipient existence. accepted is the number of
@@ -62,10 +64,6 @@ type Policy interface {
 	// Data is asked when the data begins: message and recipient rates per user.
 	Data(c *Client, recipients int) *smtp.Failure
 }
-
-// ErrLogged is the cause of a failure that the session does not log: who returns it does, and not
-// each time.
-var ErrLogged = errors.New("logged elsewhere")
 
 // Authenticator checks credentials. done may be called on any goroutine, before the call returns
 // too. The session ends with a failure whose Close is set.

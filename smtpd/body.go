@@ -123,8 +123,8 @@ func (b *body) flush() *smtp.Failure {
 	return nil
 }
 
-// show lets the watcher read the tail, which is full or the last one. It reads each octet once, while
-// that is in the processor's cache.
+// show lets the watcher read the tail, which is full or the last one. It reads each octet once,
+// while that is in the processor's cache.
 func (b *body) show() {
 	if b.watcher != nil {
 		_, _ = b.watcher.Write(b.tail)

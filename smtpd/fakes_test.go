@@ -23,6 +23,10 @@ func (strictPolicy) Connect(c *Client) *smtp.Failure {
 	return nil
 }
 
+func (strictPolicy) Trusts(c *Client) bool {
+	return c.User != nil || c.Addr.Addr().String() == "192.0.2.1"
+}
+
 func (strictPolicy) Mail(c *Client, sender string) *smtp.Failure {
 	if c.User != nil && sender != "" && sender != c.User.Name {
 		return smtp.Perm(550, "5.7.1", "You may not send as "+sender)

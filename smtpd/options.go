@@ -43,11 +43,14 @@ type Options struct {
 	Space *inbound.Space
 	// Log hears of receptions and rejections; nil: nobody.
 	Log maillog.Sink
+	// Took hears how long each message that was accepted has waited for its 250, from the end of
+	// its data. It is called on event loops. nil: nobody.
+	Took func(time.Duration)
 	// Trusted clients are exempt from Limits.ConnectionsPerNetwork and from GreetingDelay; nil:
 	// nobody is.
 	Trusted func(netip.Addr) bool
-	// Watch returns who reads a message while it arrives; nil, or a nil result: nobody does. It must
-	// not block.
+	// Watch returns who reads a message while it arrives; nil, or a nil result: nobody does. It
+	// must not block.
 	Watch func(*mail.Origin) mail.Watcher
 	// GreetingDelay holds the greeting of relay listeners back, to find clients that do not wait
 	// for it; 0: none.
@@ -112,6 +115,9 @@ type ListenerOptions struct {
 	Tenant string // of mail that no authenticated user submits
 	// LoginDomain is added to log-in names without a domain; "": they are as they are.
 	LoginDomain string
+	// CompleteDomain, in routing form, is added to addresses without a domain of those whom the
+	// policy trusts; "": such addresses are refused.
+	CompleteDomain string
 	// TLS is Options.TLS for this listener; nil: that one.
 	TLS func() *tls.Config
 	// ProxyFrom lists the balancers whose connections begin with a PROXY header, v1 or v2. From
@@ -143,6 +149,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = maillog.Discard
+	}
+	if o.Took == nil {
+		o.Took = func(time.Duration) {}
 	}
 	if o.TLS == nil {
 		o.TLS = func() *tls.Config { return nil }

@@ -1,7 +1,6 @@
 package smtpd
 
 import (
-	"errors"
 	"sync"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -57,7 +56,7 @@ func (s *Session) record(verb smtp.Verb, f *smtp.Failure) {
 	}
 	r := &maillog.Record{}
 	s.describe(r, maillog.Rejection)
-	r.Code, r.Enhanced, r.Text, r.Command = f.Code, f.Enhanced, logText(f), verb.String()
+	r.Code, r.Enhanced, r.Text, r.Command = f.Code, f.Enhanced, f.LogText(), verb.String()
 	switch {
 	case s.sasl != nil:
 		r.Mechanism, r.User = s.sasl.mechanism, s.sasl.user
@@ -71,18 +70,6 @@ func (s *Session) record(verb smtp.Verb, f *smtp.Failure) {
 		}
 	}
 	log.Log(r)
-}
-
-// logText is what the peer is told, with what only our log may say.
-func logText(f *smtp.Failure) string {
-	text := f.Text
-	if f.Log != "" {
-		text += " (" + f.Log + ")"
-	}
-	if f.Cause != nil && !errors.Is(f, ErrLogged) {
-		text += ": " + f.Cause.Error()
-	}
-	return text
 }
 
 // describe fills in what is known of the client and the transaction.

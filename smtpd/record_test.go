@@ -36,6 +36,17 @@ func TestRefusedRecipient(t *testing.T) {
 	}
 }
 
+// TestFailedScram: the log names the user of a SCRAM exchange.
+func TestFailedScram(t *testing.T) {
+	log := records{maillog.Discard, make(chan maillog.Record, 16)}
+	r := newRig(t, ListenerOptions{AllowPlainAuth: true}, func(o *Options) { o.Log = log })
+	c := r.hello()
+	c.Say("AUTH SCRAM-SHA-256 biwsbj1hPTJDYixyPXg=", "535") // n,,n=a=2Cb,r=x
+	if rec := <-log.got; rec.Mechanism != "SCRAM-SHA-256" || rec.User != "a,b" {
+		t.Errorf("%+v", rec)
+	}
+}
+
 // noData takes no mail data by BDAT or DATA.
 type noData struct{ strictPolicy }
 

@@ -41,7 +41,7 @@ func (s *Session) refuseEach(o *Output, verb smtp.Verb, f *smtp.Failure, n int) 
 
 // refuseLogin answers a failed log-in. Guessing is slow from the first one.
 func (s *Session) refuseLogin(o *Output, f *smtp.Failure) {
-	if errors.Is(f, ErrLogged) {
+	if errors.Is(f, smtp.ErrLogged) {
 		s.l.srv.stats.rejected(f)
 	} else {
 		s.record(smtp.Auth, f)

@@ -11,7 +11,7 @@ import (
 const (
 	replyOk   = "250 2.0.0 Ok\r\n"
 	replyHelp = "214-2.0.0 Commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET " +
-		"NOOP VRFY QUIT\r\n214 2.0.0 See RFC 5321\r\n"
+		"NOOP VRFY HELP QUIT\r\n214 2.0.0 See RFC 5321\r\n"
 	replyMail          = "250 2.1.0 Sender ok\r\n"
 	replyRcpt          = "250 2.1.5 Recipient ok\r\n"
 	replyData          = "354 End data with <CR><LF>.<CR><LF>\r\n"
@@ -33,7 +33,7 @@ var (
 	errLineEndless  = closing(smtp.Perm(500, "5.5.2", "Line too long; goodbye"))
 	errBareLF       = smtp.Perm(500, "5.5.2", "End commands with CR LF, not with LF alone")
 	errMalformed    = smtp.Perm(501, "5.5.2", "Control or broken UTF-8 octets in a command")
-	errUnknown      = smtp.Perm(500, "5.5.1", "Command not recognized; HELP lists what is")
+	errUnknown      = smtp.Perm(500, "5.5.1", "Command not recognized; HELP lists the commands")
 	errNotOurs      = smtp.Perm(502, "5.5.1", "Command not implemented")
 	errForeign      = closing(smtp.Perm(554, "5.5.1", "This is a mail server"))
 	errVrfyArgs     = smtp.Perm(501, "5.5.4", "Say VRFY address")

@@ -126,6 +126,9 @@ func (s *Session) saslScram(message []byte, o *Output) *smtp.Failure {
 		s.authenticated(x.done, o)
 		return nil
 	}
+	if x.user == "" {
+		x.user = smtp.ScramUser(message)
+	}
 	answer, user, done, f := x.scram.Step(message)
 	if f != nil {
 		return f

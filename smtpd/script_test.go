@@ -78,6 +78,8 @@ func (p *player) set(arg string) {
 	case "kind":
 		p.listen.Kind = map[string]Kind{"relay": Relay, "submission": Submission,
 			"submissions": Submissions, "lmtp": LMTP}[value]
+	case "complete":
+		p.listen.CompleteDomain = value
 	case "plain":
 		p.listen.AllowPlainAuth = true
 	case "tls":

@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"math"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -50,10 +50,11 @@ func New(o Options) (*Server, error) {
 		lmtpGreeting: "220 " + o.Hostname + " LMTP Postroad\r\n",
 		helloReply:   "250 " + o.Hostname + "\r\n",
 		ehloEnd:      "250 HELP\r\n",
-		networks:     inbound.NewNetworks(o.Limits.Limits, most(o.Engine), o.Trusted),
+		networks:     inbound.NewNetworks(o.Limits.Limits, o.Engine.MaxConnections(), o.Trusted),
 		open:         inbound.NewOpen(),
 		boot:         strconv.FormatInt(time.Now().Unix(), 36),
 	}
+	s.networks.Crowded = s.makeRoom
 	if o.Engine != nil {
 		s.room = s.newRoom()
 	}
@@ -93,8 +94,9 @@ func (s *Server) Listener(o ListenerOptions) (eventloop.ListenerOptions, error) 
 			errors.New("smtpd: a submissions listener needs a TLS certificate: " + o.Name)
 	}
 	treatment := eventloop.ListenerOptions{
-		Admit: shared.admit, Lost: shared.lost, Crowded: s.makeRoom,
-		New: func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
+		Admit: shared.admit, Crowded: s.makeRoom,
+		Lost: func(ip netip.Addr) { shared.door.Lost(ip, o.ProxyFrom) },
+		New:  func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
 	}
 	if o.Kind != Submissions { // before the handshake there are no words
 		treatment.Full = smtp.AppendFailure(nil, errServerFull)
@@ -143,12 +145,4 @@ func (l *listener) needsTLS() bool { return l.Kind.Submits() && !l.AllowPlainAut
 
 func (s *Server) listener(o ListenerOptions) *listener {
 	return &listener{ListenerOptions: o, srv: s, door: s.networks.Door(o.Name)}
-}
-
-// most is how many connections there can be at all. Tests of a session have no engine.
-func most(e *eventloop.Engine) int {
-	if e == nil {
-		return math.MaxInt
-	}
-	return e.MaxConnections()
 }

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
 )
 
 // TestSizes: idle connections are many.
@@ -105,5 +106,37 @@ func benchmarkSession(b *testing.B, size int) {
 		*o = Output{Reply: o.Reply[:0]}
 		content.Release()
 		s.Committed(now, mail.ID{9: 1}, nil, o)
+	}
+}
+
+// TestTook: how long a message waited for its 250 counts from the end of its data, and what was
+// refused does not count.
+func TestTook(t *testing.T) {
+	var took []time.Duration
+	srv := testServer(t, func(o *Options) {
+		o.Took = func(d time.Duration) { took = append(took, d) }
+	})
+	s := &Session{l: srv.listener(ListenerOptions{})}
+	s.client.Addr = netip.MustParseAddrPort("203.0.113.7:1")
+	now, o := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), &Output{}
+	s.Start(now, o)
+	for _, f := range []*smtp.Failure{nil, smtp.Temp(452, "4.3.1", "full"), nil} {
+		for _, text := range []string{"EHLO client.example\r\n",
+			"MAIL FROM:<sender@origin.example>\r\n", "RCPT TO:<u@relayed.example>\r\n", "DATA\r\n",
+			"Subject: x\r\n\r\nx\r\n.\r\n"} {
+			now = now.Add(time.Second)
+			*o = Output{}
+			s.Step(now, []byte(text), o)
+		}
+		if o.Action != Submit {
+			t.Fatalf("%s", o.Reply)
+		}
+		o.Content.Release()
+		now = now.Add(3 * time.Second)
+		*o = Output{}
+		s.Committed(now, mail.ID{9: 1}, f, o)
+	}
+	if len(took) != 2 || took[0] != 3*time.Second || took[1] != 3*time.Second {
+		t.Errorf("%v", took)
 	}
 }

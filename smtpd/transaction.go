@@ -19,6 +19,7 @@ type transaction struct {
 	size    int64          // of the content, once submitted; before, what SIZE said (RFC 1870)
 	// messageID is that of the content, once it was received.
 	messageID string
+	submitted time.Time  // when its data had ended
 	reception *reception // once submitted, if somebody reads it
 }
 
@@ -30,11 +31,15 @@ type chunk struct {
 }
 
 func (s *Session) extensions() smtp.Extensions {
+	domain := s.l.CompleteDomain
+	if domain != "" && !s.l.srv.Policy.Trusts(&s.client) {
+		domain = ""
+	}
 	if !s.client.ESMTP {
-		return smtp.Extensions{}
+		return smtp.Extensions{Domain: domain}
 	}
 	return smtp.Extensions{Size: true, EightBitMIME: true, BinaryMIME: true, DSN: true,
-		SMTPUTF8: true, Auth: s.l.srv.Authenticator != nil}
+		SMTPUTF8: true, Auth: s.l.srv.Authenticator != nil, Domain: domain}
 }
 
 func (s *Session) mayMail() *smtp.Failure {
@@ -281,6 +286,7 @@ func (s *Session) endMessage(o *Output) {
 	if tx.reception = s.newReception(); tx.reception != nil {
 		content.Observer = tx.reception
 	}
+	tx.submitted = s.now
 	s.move(stateCommitting)
 	o.Action, o.Envelope, o.Content = Submit, tx.env, content
 }
@@ -292,6 +298,7 @@ func (s *Session) Committed(now time.Time, id mail.ID, f *smtp.Failure, o *Outpu
 	tx.part.End(true) // after a failure, too, it may lie there
 	if f == nil {
 		s.l.srv.stats.accepted(tx)
+		s.l.srv.Took(now.Sub(tx.submitted))
 		if tx.reception != nil {
 			tx.reception.Stored(id)
 		}

@@ -16,8 +16,10 @@ import (
 
 const checkHelp = `
 Compares what a generator has sent with what a receiving server has taken, from the records that they have written. It tells what was lost, changed,
-duplicated, put out of order or arrived without having been sent, with the first of each, and how fast each domain's mail came. The exit status is 0
-only when there is nothing of that.
+duplicated, put out of order or arrived without having been sent, with the first of each, and how fast each domain's mail came.
+
+It may be run while either of them is still at it: then it says so, and what is missing may come yet and counts as awaited, not as lost. The exit status
+is 0 when nothing is wrong and nothing awaited, 75 when nothing is wrong so far and something may come yet, 70 when something is wrong.
 
     postroad bench check sent.rec sink.rec`
 
@@ -45,38 +47,56 @@ func runCheck(_ context.Context, c *cli.Console, args []string) error {
 	if len(files) != 2 {
 		return cli.Usage("two records are needed", "for example: "+c.Path+" sent.rec sink.rec")
 	}
-	sent, err := readRecord(c, files[0], record.ReadSent)
+	// the generator's first: what it has sent by then may have arrived when the other is read
+	sent, open, err := readRecord(c, files[0], record.ReadSent)
 	if err != nil {
 		return badRecord(err)
 	}
-	received, err := readRecord(c, files[1], record.ReadReceived)
+	rules.SentOpen = open
+	received, open, err := readRecord(c, files[1], record.ReadReceived)
 	if err != nil {
 		return badRecord(err)
 	}
+	rules.ReceivedOpen = open
 	report := record.Check(sent, received, rules)
-	if err := printCheck(c.Out, report, *asJSON); err != nil || report.OK() {
+	err = printCheck(c.Out, report, *asJSON)
+	switch { // the report was printed
+	case err != nil:
 		return err
+	case !report.OK():
+		return cli.ExitStatus(api.ExitSoftware)
+	case !report.Final():
+		return cli.ExitStatus(api.ExitTemporary)
 	}
-	return cli.ExitStatus(api.ExitSoftware) // the report was printed
+	return nil
 }
 
-// readRecord reads a file. Of one whose writer was killed it takes what there is, and says so.
-func readRecord[L any](
+// counted is a log of either kind.
+type counted interface{ Len() int }
+
+// readRecord reads a file. Of one that is still being written, and of one whose writer was killed,
+// it takes what there is, and says which it is.
+func readRecord[L counted](
 	c *cli.Console, name string, read func(io.Reader) (L, error),
-) (l L, err error) {
+) (l L, open bool, err error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return l, err
+		return l, false, err
 	}
 	defer f.Close()
+	open = record.BeingWritten(f) // before: one that ends meanwhile has an end to be read
 	l, err = read(f)
 	switch {
-	case errors.Is(err, record.ErrTruncated):
-		fmt.Fprintf(c.Err, "%s: %v\n", name, err)
-	case err != nil:
-		return l, fmt.Errorf("%s: %w", name, err)
+	case err == nil:
+		open = false
+	case !errors.Is(err, record.ErrTruncated):
+		return l, false, fmt.Errorf("%s: %w", name, err)
+	case open:
+		fmt.Fprintf(c.Err, "%s: its writer is still at it; %d entries were read\n", name, l.Len())
+	default:
+		fmt.Fprintf(c.Err, "%s: %v; %d entries were read\n", name, err, l.Len())
 	}
-	return l, nil
+	return l, open, nil
 }
 
 func badRecord(err error) error { return &api.Error{Exit: api.ExitData, Message: err.Error()} }
@@ -90,8 +110,8 @@ func printCheck(w io.Writer, r *record.Report, asJSON bool) error {
 	}
 	for i := range r.Domains {
 		d := &r.Domains[i]
-		if _, err := fmt.Fprintf(w, "%-30s %9d messages, %8.1f/s, at most %d in a second\n",
-			cli.Clean(d.Domain), d.Messages, d.Mean(), d.Peak()); err != nil {
+		if _, err := fmt.Fprintf(w, "%-30s %9d messages, %8.1f messages/s, at most %d in "+
+			"one second\n", cli.Clean(d.Domain), d.Messages, d.Mean(), d.Peak()); err != nil {
 			return err
 		}
 	}
@@ -111,10 +131,10 @@ func runDump(_ context.Context, c *cli.Console, args []string) error {
 	if len(files) != 1 {
 		return cli.Usage("a record is needed", "for example: "+c.Path+" sink.rec")
 	}
-	received, err := readRecord(c, files[0], record.ReadReceived)
+	received, _, err := readRecord(c, files[0], record.ReadReceived)
 	if errors.Is(err, record.ErrKind) {
 		var sent *record.SentLog
-		if sent, err = readRecord(c, files[0], record.ReadSent); err == nil {
+		if sent, _, err = readRecord(c, files[0], record.ReadSent); err == nil {
 			return dump(c.Out, sent.All())
 		}
 	}

@@ -89,15 +89,16 @@ func (b *sendCommand) run(ctx context.Context, c *cli.Console) (err error) {
 
 // writeDown has each message written to the record; done completes it.
 func (b *sendCommand) writeDown() (done func() error, err error) {
-	f, err := os.Create(b.record)
+	f, err := record.Create(b.record)
 	if err != nil {
 		return nil, err
 	}
-	w := bufio.NewWriterSize(f, 256<<10)
 	log := record.NewSentLog()
-	if err := log.Stream(w); err != nil {
+	if err := log.Stream(f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	writing, stop := context.WithCancel(context.Background())
+	go log.KeepFlushed(writing)
 	b.o.Hash = true
 	b.o.OnSent = func(s *load.Sent) {
 		var r record.Sent
@@ -105,7 +106,8 @@ func (b *sendCommand) writeDown() (done func() error, err error) {
 		_ = log.Add(&r) // Finish has the first error
 	}
 	return func() error {
-		err := errors.Join(log.Finish(), w.Flush(), f.Close())
+		stop()
+		err := errors.Join(log.Finish(), f.Close())
 		if err == nil && log.Missed() > 0 {
 			err = fmt.Errorf("%d messages are missing in %s", log.Missed(), b.record)
 		}
@@ -131,7 +133,8 @@ func follow(w io.Writer, l *load.Load, ended <-chan struct{}) {
 		}
 		p := l.Progress()
 		seconds := (p.Elapsed - before.Elapsed).Seconds()
-		fmt.Fprintf(w, "\r%4.0f s %10d accepted %8.0f/s %6.1f MiB/s  p50 %s p99 %s  %d connections",
+		fmt.Fprintf(w,
+			"\r%4.0f s %10d accepted %8.0f messages/s %6.1f MiB/s  p50 %s p99 %s  %d connections",
 			p.Elapsed.Seconds(), p.Accepted,
 			float64(p.Accepted-before.Accepted)/seconds,
 			float64(p.Octets-before.Octets)/seconds/(1<<20),
@@ -151,7 +154,7 @@ func follow(w io.Writer, l *load.Load, ended <-chan struct{}) {
 func micros(us int64) string {
 	switch d := time.Duration(us) * time.Microsecond; {
 	case d < time.Millisecond:
-		return fmt.Sprintf("%d us", us)
+		return fmt.Sprintf("%d µs", us)
 	case d < time.Second:
 		return fmt.Sprintf("%.1f ms", float64(us)/1e3)
 	default:
@@ -163,7 +166,8 @@ func micros(us int64) string {
 func printResult(w io.Writer, r *load.Result) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out,
-		"%d messages accepted (%.1f MiB) in %.2f s: %.0f/s, %.1f us of processor time each\n",
+		"%d messages accepted (%.1f MiB) in %.2f s: %.0f messages/s, %.1f µs of CPU of the "+
+			"generator per message\n",
 		r.Accepted, float64(r.Octets)/(1<<20), r.Seconds, r.Rate, r.CPU)
 	fmt.Fprintf(out, "refused %d for now, %d for good; lost %d, unknown %d; %d further attempts\n",
 		r.RefusedForNow, r.RefusedForGood, r.Lost, r.Unknown, r.Retries)
@@ -174,7 +178,9 @@ func printResult(w io.Writer, r *load.Result) error {
 	}
 	fmt.Fprintf(out, "%d connections, %d failed, %d cut; pipelining %s, BDAT %v\n", r.Connections,
 		r.ConnectionsFailed, r.ConnectionsCut, r.Pipelining, r.Chunking)
-	fmt.Fprintf(out, "\n%-9s %9s %9s %9s %9s %9s %9s\n", "", "count", "p50", "p90", "p99", "p99.9",
+	fmt.Fprintf(out, "\nHow long each phase of accepted messages took (pN: N of 100 took no "+
+		"longer):\n"+
+		"%-9s %9s %9s %9s %9s %9s %9s\n", "", "count", "p50", "p90", "p99", "p99.9",
 		"max")
 	for _, name := range []string{"connect", "banner", "wait", "envelope", "data", "whole"} {
 		p := r.Phases[name]

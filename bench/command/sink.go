@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/postroad/postroad/bench/record"
 	"github.com/postroad/postroad/bench/sink"
 	"github.com/postroad/postroad/internal/cli"
 )
@@ -86,7 +87,7 @@ func (b *sinkCommand) run(ctx context.Context, c *cli.Console) (err error) {
 	if b.record == "" {
 		b.o.Count = true
 	} else {
-		f, err := os.Create(b.record)
+		f, err := record.Create(b.record)
 		if err != nil {
 			return err
 		}
@@ -144,6 +145,7 @@ func (b *sinkCommand) wait(ctx context.Context, w io.Writer, s *sink.Server) {
 			cancel()
 		}()
 	}
+	go s.Records().KeepFlushed(ctx)
 	showCounts(ctx, w, s)
 }
 
@@ -164,8 +166,8 @@ func showCounts(ctx context.Context, w io.Writer, s *sink.Server) {
 		case <-tick.C:
 		}
 		n := s.Counts()
-		fmt.Fprintf(w, "\r%10d messages %8d/s %8d connections\x1b[K", n.Messages, n.Messages-before,
-			n.Open)
+		fmt.Fprintf(w, "\r%10d messages %8d messages/s %8d connections\x1b[K", n.Messages,
+			n.Messages-before, n.Open)
 		before = n.Messages
 	}
 }

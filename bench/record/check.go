@@ -28,6 +28,9 @@ type Rules struct {
 	// process's octets may be answered a little after the kill.
 	Kills  []time.Time
 	Window time.Duration // default 2 s
+	// SentOpen and ReceivedOpen say that the writer of that log is still at it: what the log lacks
+	// may come yet, and is counted as Early and as Awaited, not as unexpected and lost.
+	SentOpen, ReceivedOpen bool
 }
 
 // Check compares what was sent with what was received. It looks at each log up to three times, so
@@ -37,7 +40,8 @@ func Check(sent *SentLog, received *ReceivedLog, rules Rules) *Report {
 	if rules.Window == 0 {
 		rules.Window = 2 * time.Second
 	}
-	c := &checker{rules: rules, r: &Report{}, seeds: [2]maphash.Seed{maphash.MakeSeed(),
+	c := &checker{rules: rules, r: &Report{SentOpen: rules.SentOpen,
+		ReceivedOpen: rules.ReceivedOpen}, seeds: [2]maphash.Seed{maphash.MakeSeed(),
 		maphash.MakeSeed()}, index: make(map[key]int32, sent.Len())}
 	for s := range sent.All() {
 		c.sent(s)
@@ -123,7 +127,11 @@ func (c *checker) received(r *Received, order *sequence) {
 	}
 	for _, rcpt := range r.Recipients {
 		at, known := c.index[c.keyOf(r.ID, rcpt)]
-		if !known {
+		switch {
+		case !known && c.rules.SentOpen:
+			c.r.Early++
+			continue
+		case !known:
 			c.r.Unexpected.add(Finding{ID: r.ID, Recipient: rcpt, Why: "nobody sent it",
 				Copies: []Copy{copyOf(r)}})
 			continue
@@ -194,7 +202,11 @@ func (c *checker) judge(at int32, s *slot, f Finding) {
 	c.r.Delivered += min(accepted, copies)
 	c.r.Arrived += min(int(s.unknown), max(copies-accepted, 0))
 	for range accepted - copies {
-		c.r.Lost.add(f)
+		if c.rules.ReceivedOpen {
+			c.r.Awaited.add(f)
+		} else {
+			c.r.Lost.add(f)
+		}
 	}
 	f.Copies = c.copies[at]
 	if s.changed {

@@ -20,6 +20,15 @@ type Report struct {
 	Arrived      int `json:"arrived"`      // of these, arrived all the same
 	NotSent      int `json:"not_sent"`
 
+	// SentOpen and ReceivedOpen say whose record was still being written: then this is a look in
+	// between, and what is missing may come yet.
+	SentOpen     bool `json:"sent_open,omitempty"`
+	ReceivedOpen bool `json:"received_open,omitempty"`
+	// Early arrived before the generator's record told of it.
+	Early int `json:"early,omitempty"`
+	// Awaited was acknowledged, has not arrived, and may come yet.
+	Awaited Tally `json:"awaited,omitzero"`
+
 	Lost       Tally `json:"lost"`       // acknowledged, not arrived
 	Changed    Tally `json:"changed"`    // arrived with another content
 	Duplicated Tally `json:"duplicated"` // arrived too often, without an excuse
@@ -92,9 +101,34 @@ func (r *Report) OK() bool {
 	return r.Lost.N+r.Changed.N+r.Duplicated.N+r.Unexpected.N+r.Reordered.N == 0
 }
 
+// Final reports whether nothing of what was sent is still to be judged: the generator's record is
+// whole, and everything in it that was acknowledged has arrived or will not.
+func (r *Report) Final() bool { return !r.SentOpen && r.Early+r.Awaited.N == 0 }
+
+// between says of a look in between what it is, else "".
+func (r *Report) between() string {
+	who := "the receiving server is"
+	switch {
+	case r.SentOpen && r.ReceivedOpen:
+		who = "the generator and the receiving server are"
+	case r.SentOpen:
+		who = "the generator is"
+	case !r.ReceivedOpen:
+		return ""
+	}
+	text := fmt.Sprintf("A look in between: %s still at it. %d recipients are awaited, which is "+
+		"no loss yet", who, r.Awaited.N)
+	if r.SentOpen {
+		text += fmt.Sprintf(", and %d arrived that the generator's record does not tell of yet",
+			r.Early)
+	}
+	return text + ".\n"
+}
+
 // String is a summary, with the first few of each kind of finding.
 func (r *Report) String() string {
 	var b strings.Builder
+	b.WriteString(r.between())
 	fmt.Fprintf(&b, "%d messages sent, %d accepted, %d received (%d foreign)\n", r.Sent, r.Messages,
 		r.Received, r.Foreign)
 	fmt.Fprintf(&b,
@@ -107,9 +141,9 @@ func (r *Report) String() string {
 	for _, kind := range []struct {
 		name string
 		t    *Tally
-	}{{"lost", &r.Lost}, {"changed", &r.Changed}, {"duplicated", &r.Duplicated},
-		{"unexpected", &r.Unexpected}, {"out of order", &r.Reordered},
-		{"refused", &r.Refused}} {
+	}{{"lost", &r.Lost}, {"awaited", &r.Awaited}, {"changed", &r.Changed},
+		{"duplicated", &r.Duplicated}, {"unexpected", &r.Unexpected},
+		{"out of order", &r.Reordered}, {"refused", &r.Refused}} {
 		for _, f := range kind.t.First {
 			fmt.Fprintf(&b, "%s: %v\n", kind.name, f)
 		}

@@ -105,46 +105,55 @@ func (b *Bar) judge(s *Scenario, c *Cell) BarResult {
 		return r
 	}
 	m, _ := MetricOf(b.Metric)
-	r.Value, r.Verdict = value, Fails
+	r.Value, r.Verdict = value.Median, Fails
 	r.Said = b.say(m, value)
-	if b.AtLeast > 0 && value >= b.AtLeast || b.AtMost > 0 && value <= b.AtMost {
+	if v := value.Median; b.AtLeast > 0 && v >= b.AtLeast || b.AtMost > 0 && v <= b.AtMost {
 		r.Verdict = Holds
 	}
 	if b.OrMetric == "" {
 		return r
 	}
-	if other, ok := median(c.Result(b.system()), b.OrMetric); ok {
+	if other, ok := figure(c.Result(b.system()), b.OrMetric); ok {
 		m, _ := MetricOf(b.OrMetric)
-		r.Said += fmt.Sprintf(", or %s %s (at least %s)", m.Format(other), m.Unit,
+		r.Said += fmt.Sprintf(", or %s %s; asked: at least %s", m.FormatSpread(other), m.Unit,
 			m.Format(b.OrAtLeast))
-		if other >= b.OrAtLeast {
+		if other.Median >= b.OrAtLeast {
 			r.Verdict = Holds
 		}
 	}
 	return r
 }
 
-// say is the value and the bound in words.
-func (b *Bar) say(m Metric, value float64) string {
+// say is the value with its spread and the bound in words.
+func (b *Bar) say(m Metric, v Spread) string {
 	how, bound := "at least", b.AtLeast
 	if b.AtMost > 0 {
 		how, bound = "at most", b.AtMost
 	}
 	switch {
 	case !b.relative():
-		return fmt.Sprintf("%s %s (%s %s)", m.Format(value), m.Unit, how, m.Format(bound))
+		return fmt.Sprintf("%s %s; asked: %s %s", m.FormatSpread(v), m.Unit, how, m.Format(bound))
 	case b.AtMost > 0 && bound < 1:
-		return fmt.Sprintf("%.1f %% (%s %.1f %%)", 100*value, how, 100*bound)
+		return fmt.Sprintf("%s %%; asked: %s %.1f %%", v.text("%.1f", 100), how, 100*bound)
 	}
-	return fmt.Sprintf("%.2f times (%s %.4g)", value, how, bound)
+	return fmt.Sprintf("%s times; asked: %s %.4g", v.text("%.2f", 1), how, bound)
 }
 
-// value is the metric's median, or of a ratio the median of the rounds' ratios where both ran in
-// the same rounds: what disturbs the machine for a while disturbs both then.
-func (b *Bar) value(s *Scenario, c *Cell) (float64, bool) {
+// text writes the median and the spread of several rounds' values, times a factor.
+func (s Spread) text(form string, times float64) string {
+	if s.Rounds < 2 {
+		return fmt.Sprintf(form, times*s.Median)
+	}
+	return fmt.Sprintf(form+" ("+form+" to "+form+")", times*s.Median, times*s.Min, times*s.Max)
+}
+
+// value is the metric of the rounds, or of a ratio the rounds' ratios where both ran in the same
+// rounds: what disturbs the machine for a while disturbs both then. Where they did not, it is the
+// ratio of the medians, which has no spread.
+func (b *Bar) value(s *Scenario, c *Cell) (Spread, bool) {
 	own := c.Result(b.system())
 	if !b.relative() {
-		return median(own, b.Metric)
+		return figure(own, b.Metric)
 	}
 	system, cell, metric := b.system(), c, b.Metric
 	if b.AgainstSystem != "" {
@@ -155,12 +164,12 @@ func (b *Bar) value(s *Scenario, c *Cell) (float64, bool) {
 	}
 	if b.AgainstCell != "" {
 		if cell = cellNamed(s, b.AgainstCell); cell == nil {
-			return 0, false
+			return Spread{}, false
 		}
 	}
 	other := cell.Result(system)
 	if own == nil || other == nil {
-		return 0, false
+		return Spread{}, false
 	}
 	mine, theirs := own.Values[b.Metric], other.Values[metric]
 	if cell == c && len(mine) == len(theirs) {
@@ -168,20 +177,21 @@ func (b *Bar) value(s *Scenario, c *Cell) (float64, bool) {
 		for i := range mine {
 			ratios = append(ratios, mine[i]/theirs[i])
 		}
-		r, ok := SpreadOf(ratios)
-		return r.Median, ok
+		return SpreadOf(ratios)
 	}
 	m, ok := SpreadOf(mine)
 	t, ok2 := SpreadOf(theirs)
-	return m.Median / t.Median, ok && ok2 && t.Median > 0
+	if !ok || !ok2 || t.Median <= 0 {
+		return Spread{}, false
+	}
+	return SpreadOf([]float64{m.Median / t.Median})
 }
 
-func median(r *Result, metric string) (float64, bool) {
+func figure(r *Result, metric string) (Spread, bool) {
 	if r == nil {
-		return 0, false
+		return Spread{}, false
 	}
-	s, ok := r.Figure(metric)
-	return s.Median, ok
+	return r.Figure(metric)
 }
 
 func cellNamed(s *Scenario, name string) *Cell {

@@ -11,6 +11,7 @@ var pageText string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"bars": barPlot, "timelines": timelines, "columns": columns, "plots": plots, "oneline": oneLine,
+	"title":   Title,
 	"text":    func(r *Result, m Metric) string { return r.text(m) },
 	"verdict": func(r *Result) string { return r.verdict() },
 	"sound":   func(r *Result) bool { return len(r.Faults) == 0 },

@@ -34,6 +34,12 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 
 func (s *Scenario) markdown(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n\n", s.Title, oneLine(s.About))
+	if len(s.LeftOut) > 0 {
+		fmt.Fprintf(b, "Left to the long form: %s.\n\n", strings.Join(s.LeftOut, "; "))
+	}
+	if len(s.Cells) == 0 {
+		return
+	}
 	cols := columns(s.Cells)
 	b.WriteString("| cell | system |")
 	for _, m := range cols {
@@ -42,7 +48,7 @@ func (s *Scenario) markdown(b *strings.Builder) {
 	b.WriteString(" integrity |\n|" + strings.Repeat(" --- |", len(cols)+3) + "\n")
 	for _, c := range s.Cells {
 		for _, res := range c.Results {
-			fmt.Fprintf(b, "| %s | %s |", c.Name, res.System)
+			fmt.Fprintf(b, "| %s | %s |", c.Name, Title(res.System))
 			for _, m := range cols {
 				fmt.Fprintf(b, " %s |", res.text(m))
 			}
@@ -100,7 +106,8 @@ func (r *Report) summary() string {
 		text += fmt.Sprintf(" %d of %d bars hold.", hold, len(bars))
 	}
 	if r.Short {
-		text += " This is the short form, for trying: the figures are not for quoting."
+		text += " This is the short form: it shows that everything works. Its figures are of a " +
+			"moment: they are held against nothing, and not for quoting."
 	}
 	return text
 }
@@ -130,10 +137,34 @@ func (r *Report) facts() [][2]string {
 	if len(others) > 0 {
 		facts = append(facts, [2]string{"Others", strings.Join(others, ", ")})
 	}
-	return append(facts,
+	return append(facts, [2]string{"Figures", r.reading()},
 		[2]string{"Taken",
 			fmt.Sprintf("%s, in %s, by `%s`", r.Started.UTC().Format("2006-01-02 15:04 UTC"),
 				r.Took.Round(time.Second), r.Command)})
+}
+
+// reading says how a figure is to be read.
+func (r *Report) reading() string {
+	rounds := "of several rounds the median, and in brackets the lowest to the highest; "
+	if r.most() < 2 {
+		rounds = "of one round each, so that nothing is known of their spread; "
+	}
+	return rounds + "p50 and p99: so many of 100 messages took no longer; µs of CPU: millionths " +
+		"of a second of processor time, of all processes of the system"
+}
+
+// most is the largest number of rounds.
+func (r *Report) most() (rounds int) {
+	for _, s := range r.Scenarios {
+		for _, c := range s.Cells {
+			for _, res := range c.Results {
+				for _, v := range res.Values {
+					rounds = max(rounds, len(v))
+				}
+			}
+		}
+	}
+	return rounds
 }
 
 // barRow is a bar with the scenario that it belongs to.

@@ -21,22 +21,22 @@ func Metrics() []Metric {
 	const mib = 1 << 20
 	return []Metric{
 		{"rate", "rate", "messages/s", true, 0, 0},
-		{"cpu", "CPU", "us/message", false, 0, 0},
+		{"cpu", "CPU", "µs of CPU/message", false, 0, 0},
 		{"accept_rate", "accepting", "messages/s", true, 0, 0},
-		{"accept_cpu", "CPU accepting", "us/message", false, 0, 0},
+		{"accept_cpu", "CPU accepting", "µs of CPU/message", false, 0, 0},
 		{"drain_rate", "draining", "messages/s", true, 0, 0},
-		{"drain_cpu", "CPU draining", "us/message", false, 0, 0},
+		{"drain_cpu", "CPU draining", "µs of CPU/message", false, 0, 0},
 		{"recipients", "recipients", "recipients/s", true, 0, 0},
-		{"recipient_cpu", "CPU", "us/recipient", false, 0, 1},
+		{"recipient_cpu", "CPU", "µs of CPU/recipient", false, 0, 1},
 		{"memory", "peak memory", "MiB", false, mib, 0},
-		{"idle_memory", "per idle connection", "KiB", false, 1024, 1},
-		{"fsyncs", "fsyncs", "per message", false, 0, 2},
-		{"written", "written", "times the accepted octets", false, 0, 2},
+		{"idle_memory", "memory", "KiB/idle connection", false, 1024, 1},
+		{"fsyncs", "fsyncs", "fsyncs/message", false, 0, 2},
+		{"written", "written", "octets to disk/octet accepted", false, 0, 2},
 		{"disk_share", "use of the disk", "share of its synced rate", true, 0, 2},
-		{"accept_p50", "250 after p50", "ms", false, 0, 1},
-		{"accept_p99", "250 after p99", "ms", false, 0, 1},
-		{"deliver_p50", "delivered after p50", "ms", false, 0, 0},
-		{"deliver_p99", "delivered after p99", "ms", false, 0, 0},
+		{"accept_p50", "250 after, median (p50)", "ms", false, 0, 1},
+		{"accept_p99", "250 after, 99th percentile (p99)", "ms", false, 0, 1},
+		{"deliver_p50", "delivered after, median (p50)", "ms", false, 0, 1},
+		{"deliver_p99", "delivered after, 99th percentile (p99)", "ms", false, 0, 1},
 		{"takeover", "taken over within", "s", false, 0, 1},
 	}
 }
@@ -76,8 +76,8 @@ func grouped(v float64) string {
 
 // FormatSpread writes "median (min to max)", or the value alone when there was one round.
 func (m Metric) FormatSpread(s Spread) string {
-	if low, high := m.Format(s.Min), m.Format(s.Max); low != high {
-		return fmt.Sprintf("%s (%s to %s)", m.Format(s.Median), low, high)
+	if s.Rounds > 1 {
+		return fmt.Sprintf("%s (%s to %s)", m.Format(s.Median), m.Format(s.Min), m.Format(s.Max))
 	}
 	return m.Format(s.Median)
 }

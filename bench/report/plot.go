@@ -14,7 +14,7 @@ import (
 
 const (
 	plotWidth  = 372.0
-	nameWidth  = 92.0
+	nameWidth  = 108.0
 	valueWidth = 52.0
 	rowHeight  = 17.0
 	barHeight  = 11.0
@@ -79,9 +79,9 @@ func barPlot(s *Scenario, m Metric) template.HTML {
 func (s *svg) bar(system, class string, m Metric, f Spread, most float64) {
 	const room = plotWidth - nameWidth - valueWidth
 	y, at := s.height, func(v float64) float64 { return nameWidth + v/most*room }
-	s.text(nameWidth-8, y+barHeight-1.5, "name", "end", system)
+	s.text(nameWidth-8, y+barHeight-1.5, "name", "end", Title(system))
 	s.rect(nameWidth, y, at(f.Median)-nameWidth, barHeight, class,
-		fmt.Sprintf("%s: %s %s", system, m.FormatSpread(f), m.Unit))
+		fmt.Sprintf("%s: %s %s", Title(system), m.FormatSpread(f), m.Unit))
 	if f.Max > f.Min {
 		mid := y + barHeight/2
 		s.line(at(f.Min), mid, at(f.Max), mid, "whisker")
@@ -117,7 +117,7 @@ func timelines(c *Cell) template.HTML {
 			most = max(most, n)
 		}
 		perSecond := float64(most) / TimelineStep.Seconds()
-		p.text(left, p.height+13, "cell", "start", r.System)
+		p.text(left, p.height+13, "cell", "start", Title(r.System))
 		p.text(plotWidth-right, p.height+13, "value", "end", "most "+grouped(perSecond)+"/s")
 		base := p.height + head + band
 		var d strings.Builder

@@ -11,10 +11,11 @@ import (
 
 // Report is the outcome of one command.
 type Report struct {
-	Version   string        `json:"version"`
-	Commit    string        `json:"commit"`
-	Command   string        `json:"command"`
-	Short     bool          `json:"short"` // the form for trying: its figures are not for quoting
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Command string `json:"command"`
+	// Short is the form for trying: its figures are held against nothing.
+	Short     bool          `json:"short"`
 	Started   time.Time     `json:"started"`
 	Took      time.Duration `json:"took_ns"`
 	Machine   Machine       `json:"machine"`
@@ -38,6 +39,8 @@ type Scenario struct {
 	Systems []SystemInfo `json:"systems"`
 	Cells   []*Cell      `json:"cells"`
 	Bars    []BarResult  `json:"bars,omitempty"`
+	// LeftOut names what the short form had no time for: a cell and a system each.
+	LeftOut []string `json:"left_out,omitempty"`
 }
 
 // SystemInfo is a system under test.
@@ -77,8 +80,11 @@ type Mark struct {
 // TimelineStep is what one element of a timeline stands for.
 const TimelineStep = 250 * time.Millisecond
 
-// Spread is the values of several rounds in three.
-type Spread struct{ Min, Median, Max float64 }
+// Spread is the values of several rounds in three, and how many rounds there were.
+type Spread struct {
+	Min, Median, Max float64
+	Rounds           int
+}
 
 // SpreadOf sums values up; ok is false when there are none. Of an even number the median is the
 // mean of the middle two.
@@ -89,7 +95,7 @@ func SpreadOf(values []float64) (s Spread, ok bool) {
 	v := slices.Clone(values)
 	slices.Sort(v)
 	n := len(v)
-	return Spread{v[0], (v[(n-1)/2] + v[n/2]) / 2, v[n-1]}, true
+	return Spread{v[0], (v[(n-1)/2] + v[n/2]) / 2, v[n-1], n}, true
 }
 
 // Figure returns the spread of a metric.
@@ -122,7 +128,7 @@ func (r *Report) Faults() (all []string) {
 		for _, c := range s.Cells {
 			for _, res := range c.Results {
 				for _, f := range res.Faults {
-					all = append(all, s.Name+", "+c.Name+", "+res.System+": "+f)
+					all = append(all, s.Name+", "+c.Name+", "+Title(res.System)+": "+f)
 				}
 			}
 		}

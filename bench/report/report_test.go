@@ -13,9 +13,9 @@ func TestSpread(t *testing.T) {
 		values []float64
 		want   Spread
 	}{
-		{[]float64{3}, Spread{3, 3, 3}},
-		{[]float64{9, 1, 5}, Spread{1, 5, 9}},
-		{[]float64{4, 1, 2, 9}, Spread{1, 3, 9}},
+		{[]float64{3}, Spread{3, 3, 3, 1}},
+		{[]float64{9, 1, 5}, Spread{1, 5, 9, 3}},
+		{[]float64{4, 1, 2, 9}, Spread{1, 3, 9, 4}},
 	} {
 		if got, ok := SpreadOf(c.values); !ok || got != c.want {
 			t.Errorf("%v: %v", c.values, got)
@@ -51,7 +51,8 @@ func sample() *Report {
 	}
 	s := &Scenario{
 		Name: "relay", Title: "Relay <plain>", About: "What\nit is.",
-		Systems: []SystemInfo{{"node", "ours", "Postroad 1"}, {"postfix", "theirs", "Postfix 3"}},
+		Systems: []SystemInfo{{"node", "one node", "Postroad 1"},
+			{"postfix", "as it comes", "Postfix 3"}},
 		Cells: []*Cell{
 			{"4 KiB, 20 connections",
 				[]*Result{result("node", []float64{5000, 6000, 4000}, []float64{100, 120, 110}),
@@ -146,8 +147,10 @@ func TestForms(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"| Relay <plain> | ten times | 4 KiB, 20 connections | 10.00 " +
-		"times (at least 10) | holds |",
-		"| 4 KiB, 20 connections | node | 5,000 (4,000 to 6,000) | 110 (100 to 120) |",
+		"(10.00 to 15.00) times; asked: at least 10 | holds |",
+		"| 4 KiB, 20 connections | Postroad | 5,000 (4,000 to 6,000) | 110 (100 to 120) |",
+		"| 4 KiB, 20 connections | Postfix | 400 (400 to 500) |",
+		" rate, messages/s | CPU, µs of CPU/message |", "the median, and in brackets the lowest",
 		"no figures: it is not installed", "1 of 1 bars hold"} {
 		if !strings.Contains(md.String(), want) {
 			t.Errorf("the Markdown lacks %q:\n%s", want, md.String())
@@ -190,5 +193,68 @@ func checkPlots(t *testing.T, text string) {
 			}
 		}
 		rest = after
+	}
+}
+
+// TestShortIsNotJudged: the short form says that it is short, and neither compares its figures nor
+// says which are better.
+func TestShortIsNotJudged(t *testing.T) {
+	r := sample()
+	for _, short := range []bool{false, true} {
+		r.Short = short
+		r.Scenarios[0].LeftOut = []string{"1 MiB, 20 connections: Exim"}
+		var md, page bytes.Buffer
+		if err := r.WriteMarkdown(&md); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.WriteHTML(&page); err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{md.String(), page.String()} {
+			if strings.Contains(text, "This is the short form") != short {
+				t.Errorf("short %v:\n%s", short, text)
+			}
+			if !strings.Contains(text, "Left to the long form: 1 MiB, 20 connections: Exim.") {
+				t.Error("it does not say what is left out")
+			}
+		}
+		if strings.Contains(page.String(), "is better") == short {
+			t.Errorf("short %v: the page says what is better, or does not", short)
+		}
+	}
+}
+
+// TestRepeatedFigureShowsItsSpread: be it nothing, it is known; of one round it is not.
+func TestRepeatedFigureShowsItsSpread(t *testing.T) {
+	m, _ := MetricOf("memory")
+	for want, values := range map[string][]float64{
+		"57": {57 << 20}, "57 (57 to 57)": {57 << 20, 57 << 20},
+	} {
+		if s, _ := SpreadOf(values); m.FormatSpread(s) != want {
+			t.Errorf("%v: %q, want %q", values, m.FormatSpread(s), want)
+		}
+	}
+}
+
+// TestOneNameEach: a system has one name wherever people read it, and the product has its own.
+func TestOneNameEach(t *testing.T) {
+	r := sample()
+	r.Scenarios[0].Cells[0].Results[0].Faults = []string{"1 recipient lost"}
+	var md, page bytes.Buffer
+	if err := r.WriteMarkdown(&md); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.WriteHTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{md.String(), page.String(), strings.Join(r.Faults(), "")} {
+		for _, other := range []string{"| node ", ">node<", " node:", ">postfix<", "| postfix "} {
+			if strings.Contains(text, other) {
+				t.Errorf("%q is in\n%s", other, text)
+			}
+		}
+		if !strings.Contains(text, "Postroad") {
+			t.Errorf("nothing is called Postroad in\n%s", text)
+		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // drain measures mail that comes while its destination is down, and then goes.
 func (st *stage) drain(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*st.duration()+patience)
+	ctx, cancel := context.WithTimeout(ctx, 10*st.duration()+st.patience())
 	defer cancel()
 	if err := st.closeSink(); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (st *stage) drained(ctx context.Context, s *sending, to *sink.Server) error
 // kill measures mail through a cluster of which one node is killed half-way; what it had is for the
 // others to deliver.
 func (st *stage) kill(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*st.duration()+patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*st.duration()+st.patience())
 	defer cancel()
 	victim := st.system.(*nodes).all[0]
 	killed := make(chan time.Time, 1)
@@ -177,10 +177,10 @@ func (st *stage) fill(ctx context.Context) (err error) {
 }
 
 // rest waits until the system has done what taking the backlog left it to do (its store merges what
-// was written), a minute at the most: that is a part of what the backlog has cost, and the next
-// figure is what other mail costs beside it.
+// was written), a minute at the most, in the short form some seconds: that is a part of what the
+// backlog has cost, and the next figure is what other mail costs beside it.
 func (st *stage) rest(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, st.patience()*2/3)
 	defer cancel()
 	for before := st.group.CPU(); clock.Pause(ctx, time.Second); {
 		now := st.group.CPU()

@@ -23,7 +23,7 @@ type Options struct {
 	// for the data of the systems, on a disk; every user can enter it
 	Dir    string
 	Rounds int // instead of the scenarios'; 0: theirs
-	// a few seconds in all for each cell: shows that it works
+	// less than a minute in all: shows that it works, and judges no figure
 	Short bool
 	Only  string // pattern of cells; "": all
 	// instead of the scenarios'; each cell runs with those of its systems that are named here
@@ -35,6 +35,8 @@ type Options struct {
 const (
 	shortDuration = 600 * time.Millisecond
 	shortShare    = 100 // of what is counted in messages
+	shortPatience = 10 * time.Second
+	shortStalled  = 2 * time.Second
 )
 
 // Run runs scenarios one after another. What went wrong with a system or with mail is in the
@@ -55,13 +57,23 @@ func Run(ctx context.Context, scenarios []*Scenario, o Options) (*report.Report,
 		Kernel: measure.Kernel(), Disk: disk}
 	o.Say("%s on %s, bare fsync %v, synced sequential writes %.0f MiB/s", o.Dir, disk.FileSystem,
 		disk.Fsync.Round(10*time.Microsecond), disk.Sequential/(1<<20))
+	var dealt *budget
+	within := ctx
+	if o.Short {
+		dealt = &budget{end: r.Started.Add(shortStart), scenarios: len(scenarios)}
+		var cancel context.CancelFunc
+		within, cancel = context.WithDeadline(ctx, r.Started.Add(shortEnd))
+		defer cancel()
+		o.Say("the short form: less than a minute in all; its figures show that it works and are " +
+			"held against nothing")
+	}
 	for _, s := range scenarios {
-		sc := &scene{o: &o, s: s, disk: disk}
-		out, err := sc.run(ctx)
-		if len(out.Cells) > 0 {
+		sc := &scene{o: &o, s: s, disk: disk, time: dealt}
+		out, err := sc.run(within)
+		if len(out.Cells) > 0 || len(out.LeftOut) > 0 {
 			r.Scenarios = append(r.Scenarios, out)
 		}
-		if err != nil {
+		if err != nil && (ctx.Err() != nil || within.Err() == nil) {
 			return r, err
 		}
 	}
@@ -76,34 +88,59 @@ func (sc *scene) run(ctx context.Context) (*report.Scenario, error) {
 	s := sc.s
 	out := &report.Scenario{Name: s.Name, Title: s.Title, About: s.About, Load: loadNames[s.Load]}
 	ready, missing := sc.systems(out)
-	for i := range s.Cells {
-		for _, p := range s.Cells[i].points() {
-			if !sc.wanted(p) {
-				continue
-			}
-			c := &report.Cell{Name: p.name}
+	sc.time.next(time.Now())
+	for _, p := range sc.points() {
+		c := &report.Cell{Name: p.name}
+		if err := sc.cell(ctx, p, c, ready, missing, out); err != nil {
+			return out, err // half of a cell is none
+		}
+		if len(c.Results) > 0 {
 			out.Cells = append(out.Cells, c)
-			if err := sc.cell(ctx, p, c, ready, missing); err != nil {
-				out.Cells = out.Cells[:len(out.Cells)-1] // half of a cell is none
-				return out, err
-			}
 		}
 	}
-	for i := range s.Bars {
-		for _, b := range s.Bars[i].Judge(out) {
+	if n := len(out.LeftOut); n > 0 {
+		sc.o.Say("%-12s measurements left to the long form: %d", s.Name, n)
+	}
+	sc.judge(out)
+	return out, nil
+}
+
+// judge holds the bars against the figures. Those of the short form are of a moment, and are held
+// against nothing.
+func (sc *scene) judge(out *report.Scenario) {
+	if sc.o.Short {
+		return
+	}
+	for i := range sc.s.Bars {
+		for _, b := range sc.s.Bars[i].Judge(out) {
 			if partly := sc.o.Only != "" || len(sc.o.Systems) > 0; !partly ||
 				b.Verdict != report.Absent {
 				out.Bars = append(out.Bars, b)
 			}
 		}
 	}
-	return out, nil
 }
 
 var loadNames = map[string]string{
 	"postroad": "postroad bench send and postroad bench sink; every message is known again by " +
 		"its hash",
 	postfixTools: "Postfix's smtp-source and smtp-sink, which count messages",
+}
+
+// points are those that were asked for. What a scenario is about comes last in it, after what it is
+// held against: the short form begins there.
+func (sc *scene) points() (all []point) {
+	for i := range sc.s.Cells {
+		for _, p := range sc.s.Cells[i].points() {
+			if sc.wanted(p) {
+				all = append(all, p)
+			}
+		}
+	}
+	if sc.o.Short {
+		slices.Reverse(all)
+	}
+	return all
 }
 
 // wanted reports whether a cell was asked for.
@@ -133,7 +170,7 @@ func (sc *scene) systems(out *report.Scenario) (ready []string, missing map[stri
 			err = peers.ToolsAvailable()
 		}
 		if err != nil {
-			sc.o.Say("%s: %s is left out: %v", sc.s.Name, name, err)
+			sc.o.Say("%s: %s is left out: %v", sc.s.Name, report.Title(name), err)
 			missing[name] = err
 			continue
 		}
@@ -143,25 +180,50 @@ func (sc *scene) systems(out *report.Scenario) (ready []string, missing map[stri
 	return ready, missing
 }
 
-// cell measures all systems at one point, in alternation.
+// cell measures all systems at one point, in alternation; in the short form one after another, and
+// those that there is time for.
 func (sc *scene) cell(
 	ctx context.Context, p point, c *report.Cell, ready []string, missing map[string]error,
+	out *report.Scenario,
 ) error {
+	var able []string
+	for _, name := range p.Systems {
+		if err := missing[name]; err != nil && !sc.o.Short {
+			c.Results = append(c.Results, &report.Result{System: name, Problem: err.Error()})
+		}
+		if slices.Contains(ready, name) {
+			able = append(able, name)
+		}
+	}
+	if !sc.o.Short {
+		return sc.measure(ctx, p, c, able)
+	}
+	for _, name := range able {
+		start := time.Now()
+		if ctx.Err() != nil || !sc.time.allows(start) {
+			out.LeftOut = append(out.LeftOut, p.name+": "+report.Title(name))
+			continue
+		}
+		if err := sc.measure(ctx, p, c, []string{name}); err != nil {
+			out.LeftOut = append(out.LeftOut, p.name+": "+report.Title(name))
+			return err
+		}
+		sc.time.took(time.Since(start))
+	}
+	return nil
+}
+
+// measure measures some systems at one point, in alternation.
+func (sc *scene) measure(ctx context.Context, p point, c *report.Cell, systems []string) error {
 	var stages []*stage
 	defer func() {
 		for _, st := range stages {
 			if err := st.close(); err != nil {
-				sc.o.Say("%s, %s, %s: %v", sc.s.Name, p.name, st.name, err)
+				sc.o.Say("%s, %s, %s: %v", sc.s.Name, p.name, report.Title(st.name), err)
 			}
 		}
 	}()
-	for _, name := range p.Systems {
-		if err := missing[name]; err != nil {
-			c.Results = append(c.Results, &report.Result{System: name, Problem: err.Error()})
-		}
-		if !slices.Contains(ready, name) {
-			continue
-		}
+	for _, name := range systems {
 		st, err := newStage(ctx, sc, p, name, nil)
 		c.Results = append(c.Results, st.result)
 		if err == nil {
@@ -187,8 +249,8 @@ func (sc *scene) cell(
 		st.finish(ctx)
 	}
 	if ctx.Err() == nil {
-		for _, r := range c.Results {
-			sc.say(p, r)
+		for _, st := range stages {
+			sc.say(p, st.result)
 		}
 	}
 	return ctx.Err()
@@ -237,9 +299,10 @@ func (st *stage) finish(ctx context.Context) {
 			return
 		}
 	}
-	if st.Fsyncs {
+	if st.Fsyncs && !st.scene.o.Short {
 		if err := countFsyncs(ctx, st.scene, st.point, st); err != nil {
-			st.scene.o.Say("%s, %s: fsyncs were not counted: %v", st.point.name, st.name, err)
+			st.scene.o.Say("%s, %s: fsyncs were not counted: %v", st.point.name,
+				report.Title(st.name), err)
 		}
 	}
 }
@@ -252,13 +315,14 @@ func (st *stage) problem(err error) {
 		st.fault("it could not be measured: %v", err)
 	}
 	if st.system != nil && !errors.Is(err, context.Canceled) {
-		st.scene.o.Say("%s, %s: %v\n%s", st.point.name, st.name, err, st.system.log())
+		st.scene.o.Say("%s, %s: %v\n%s", st.point.name, report.Title(st.name), err,
+			st.system.log())
 	}
 }
 
 // say tells of a result in one line.
 func (sc *scene) say(p point, r *report.Result) {
-	line := fmt.Sprintf("%-12s %-26s %-14s", sc.s.Name, p.name, r.System)
+	line := fmt.Sprintf("%-12s %-26s %-18s", sc.s.Name, p.name, report.Title(r.System))
 	if len(r.Faults) > 0 {
 		sc.o.Say("%s FAILED: %v", line, r.Faults)
 		return
@@ -269,7 +333,7 @@ func (sc *scene) say(p point, r *report.Result) {
 	}
 	for _, m := range report.Metrics() {
 		if f, ok := r.Figure(m.Name); ok && slices.Contains(said, m.Name) {
-			line += fmt.Sprintf("  %s %s", m.Format(f.Median), m.Unit)
+			line += fmt.Sprintf("  %s %s %s", m.Title, m.FormatSpread(f), m.Unit)
 		}
 	}
 	sc.o.Say("%s", line)

@@ -46,6 +46,7 @@ type scene struct {
 	o    *Options
 	s    *Scenario
 	disk measure.Disk
+	time *budget // nil but in the short form
 }
 
 // The receiving server has an address of its own, since Postfix does not deliver to the one that it
@@ -163,6 +164,14 @@ func (st *stage) duration() time.Duration {
 		return min(time.Duration(st.Duration), shortDuration)
 	}
 	return time.Duration(st.Duration)
+}
+
+// patience is how long it is waited for mail that does not arrive.
+func (st *stage) patience() time.Duration {
+	if st.scene.o.Short {
+		return shortPatience
+	}
+	return patience
 }
 
 // number is how many to do of something that a cell names: fewer in the short form.

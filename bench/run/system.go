@@ -38,10 +38,10 @@ func info(name, version string) (report.SystemInfo, error) {
 	switch nodes, ours := nodesOf(name); {
 	case ours && nodes == 1:
 		return report.SystemInfo{Name: name,
-			About: "Postroad, one node with its defaults, event log on", Version: version}, nil
+			About: "one node with its defaults, event log on", Version: version}, nil
 	case ours:
 		return report.SystemInfo{Name: name,
-			About: fmt.Sprintf("Postroad, %d nodes on this machine that keep each message %d times",
+			About: fmt.Sprintf("%d nodes on this machine that keep each message %d times",
 				nodes, nodes), Version: version}, nil
 	}
 	kind, err := peers.KindOf(name)

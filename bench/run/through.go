@@ -16,20 +16,24 @@ import (
 // faster than it delivers, or loses it.
 const patience = 90 * time.Second
 
-// warmUps is how often a system runs at most before it is measured.
+// warmUps is how often a system runs at most before it is measured, in the short form once.
 const warmUps = 12
 
 // warmUp runs a little mail, more and more until it takes a part of a measurement's time, and then
 // until its rate stops rising by half: a cluster that has just been formed is. That
 // opens connections, fills caches and says how much is to be sent in the first round.
 func (st *stage) warmUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, st.patience())
 	defer cancel()
 	count := max(st.connections, 50)
 	if st.Recipients > 1 {
 		count = st.connections
 	}
-	for range warmUps {
+	most := warmUps
+	if st.scene.o.Short {
+		most = 1
+	}
+	for range most {
 		start, before := time.Now(), st.rate
 		if err := st.warm(ctx, count); err != nil {
 			return err
@@ -78,7 +82,7 @@ func (st *stage) count() int64 {
 
 // through measures mail that comes and goes at the same time, once.
 func (st *stage) through(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*st.duration()+patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*st.duration()+st.patience())
 	defer cancel()
 	syscall.Sync() // what others have left to be written is not to be this one's
 	a := openAccount(ctx, st.group)
@@ -165,7 +169,11 @@ func (st *stage) throughTools(ctx context.Context, count int, a *account) error 
 // await waits until everything that was acknowledged has arrived. That it has not when ctx ends is
 // an error: nobody knows whether it was lost or is late.
 func (st *stage) await(ctx context.Context, s *sending) error {
-	times, err := st.urging(ctx, st.sink, stalled, func() error { return st.arrived(ctx, s) })
+	after := stalled
+	if st.scene.o.Short {
+		after = shortStalled
+	}
+	times, err := st.urging(ctx, st.sink, after, func() error { return st.arrived(ctx, s) })
 	st.urged += times
 	return err
 }

@@ -92,6 +92,7 @@ func (d *draft) finish(w rows.Writer) bool {
 		d.counts.Planned = d.index
 	}
 	d.counts.Protocol = max(d.counts.Protocol, d.understood())
+	d.hideTokens()
 	d.noteShards()
 	w.Set(keyCounts, encodeRecord(d.counts))
 	if d.cluster {

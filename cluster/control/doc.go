@@ -98,12 +98,6 @@ type Configuration struct {
 	Plan uint64 `json:"plan,omitempty"`
 }
 
-// Token lets nodes join until it expires.
-type Token struct {
-	Secret  string    `json:"secret"`
-	Expires time.Time `json:"expires,omitzero"` // zero: never
-}
-
 // The ways in which a command can be refused; the error that an Editor returns says it in words for
 // the operator, too.
 var (

@@ -2,14 +2,13 @@ package control
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/postroad/postroad/cluster/token"
 	"github.com/postroad/postroad/internal/rows"
 )
 
@@ -57,6 +56,11 @@ func (e *Editor) Init(ctx context.Context, id string, caCert, caKey []byte, n No
 // AddMember gives a node that joins its number. The same node (name and incarnation) gets the same
 // number again.
 func (e *Editor) AddMember(ctx context.Context, n Node) (Member, error) {
+	return e.Join(ctx, n, token.Verifier{})
+}
+
+// Join is AddMember for a node that has shown a token, which counts how many it lets in.
+func (e *Editor) Join(ctx context.Context, n Node, with token.Verifier) (Member, error) {
 	if err := n.check(true); err != nil {
 		return Member{}, refuse(Refused, "%v", err).Err()
 	}
@@ -69,7 +73,11 @@ func (e *Editor) AddMember(ctx context.Context, n Node) (Member, error) {
 	if e.State.MinProtocol() < KeysProtocol {
 		n.Key = "" // some would not keep it
 	}
-	r, err := e.propose(ctx, cmdAddMember, command{Node: &n})
+	c := command{Node: &n}
+	if e.State.MinProtocol() >= TokensProtocol && len(with.Stored) > 0 {
+		c.Token = &Token{Verifier: with}
+	}
+	r, err := e.propose(ctx, cmdAddMember, c)
 	if err != nil {
 		return Member{}, err
 	}
@@ -133,42 +141,6 @@ func (e *Editor) Replace(ctx context.Context, old, heir uint16) error {
 func (e *Editor) Refound(ctx context.Context, id string, caCert, caKey []byte) error {
 	return e.simple(ctx, cmdRefound,
 		command{Cluster: &cluster{ID: id, CACert: caCert, CAKey: caKey}})
-}
-
-// AddToken makes a secret with which nodes can join for ttl; 0: always.
-func (e *Editor) AddToken(ctx context.Context, ttl time.Duration) (string, error) {
-	var b [20]byte
-	rand.Read(b[:])
-	secret := "pr1-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
-	return secret, e.AddSecret(ctx, secret, ttl)
-}
-
-// AddSecret makes a given secret a join token for ttl; 0: always.
-func (e *Editor) AddSecret(ctx context.Context, secret string, ttl time.Duration) error {
-	if len(secret) < 16 || len(secret) > 256 {
-		return errors.New(
-			"a join token has from 16 to 256 octets; `postroad cluster token` makes one")
-	}
-	t := Token{Secret: secret}
-	if ttl > 0 {
-		t.Expires = e.Now().UTC().Add(ttl)
-	}
-	return e.simple(ctx, cmdAddToken, command{Token: &t})
-}
-
-// EndTokens makes all join tokens void.
-func (e *Editor) EndTokens(ctx context.Context) error {
-	for _, secret := range e.State.Tokens(e.Now()) {
-		if err := e.DropToken(ctx, secret); err != nil && !errors.Is(err, ErrUnknown) {
-			return err
-		}
-	}
-	return nil
-}
-
-// DropToken makes a join token void.
-func (e *Editor) DropToken(ctx context.Context, secret string) error {
-	return e.simple(ctx, cmdDropToken, command{Token: &Token{Secret: secret}})
 }
 
 // Observed reports a group's raft configuration, and that its leader knows the plan as this member

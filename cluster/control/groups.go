@@ -8,28 +8,6 @@ import (
 // group.
 const HandOverProtocol = 4
 
-func (d *draft) addToken(c *command) Result {
-	tokens := valid(d.model.tokens, d.at)
-	tokens = slices.DeleteFunc(tokens, func(t Token) bool { return t.Secret == c.Token.Secret })
-	if len(tokens) >= maxTokens {
-		return refuse(Full, "%d join tokens are valid already: wait until one expires", len(tokens))
-	}
-	d.model.tokens, d.tokens = append(tokens, *c.Token), true
-	return Result{}
-}
-
-func (d *draft) dropToken(c *command) Result {
-	tokens := valid(d.model.tokens, d.at)
-	left := slices.DeleteFunc(slices.Clone(tokens), func(t Token) bool {
-		return t.Secret == c.Token.Secret
-	})
-	if len(left) == len(tokens) {
-		return refuse(Unknown, "there is no such join token, or it has expired")
-	}
-	d.model.tokens, d.tokens = left, true
-	return Result{}
-}
-
 // observed records what a group's leader reports. A report that comes late changes nothing.
 func (d *draft) observed(c *command) Result {
 	g := d.group(c.Group)

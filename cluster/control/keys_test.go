@@ -54,17 +54,17 @@ func TestTokensEnd(t *testing.T) {
 		for _, m := range b.State.Members() {
 			must(t, b.SetVersion(ctx, m.ID, "2.0", KeysProtocol))
 		}
-		_, err := b.AddToken(ctx, time.Hour)
+		_, err := b.AddToken(ctx, time.Hour, 0)
 		must(t, err)
 		const filed = "a token in the nodes' files"
 		must(t, b.AddSecret(ctx, filed, 0))
 		must(t, leave(b))
-		if left := b.State.Tokens(b.now); len(left) != 1 || left[0] != filed {
-			t.Errorf("%s: %q are left", name, left)
+		if left := b.State.TokenList(b.now); len(left) != 1 || !b.State.Knows(filed, b.now) {
+			t.Errorf("%s: %v are left", name, left)
 		}
 		must(t, b.EndTokens(ctx))
-		if left := b.State.Tokens(b.now); len(left) != 0 {
-			t.Errorf("%s: %q are left", name, left)
+		if left := b.State.TokenList(b.now); len(left) != 0 {
+			t.Errorf("%s: %v are left", name, left)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestTokensEnd(t *testing.T) {
 func TestKeysOfOlder(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2")
-	_, err := b.AddToken(ctx, time.Hour)
+	_, err := b.AddToken(ctx, time.Hour, 0)
 	must(t, err)
 	n := b.node("mx3")
 	n.Key = "k3"
@@ -81,7 +81,7 @@ func TestKeysOfOlder(t *testing.T) {
 		t.Errorf("%+v, %v", m, err)
 	}
 	must(t, b.Remove(ctx, 2))
-	if left := b.State.Tokens(b.now); len(left) != 1 {
+	if left := b.State.TokenList(b.now); len(left) != 1 {
 		t.Errorf("%d tokens are left", len(left))
 	}
 }

@@ -70,6 +70,9 @@ func (d *draft) addMember(c *command) Result {
 	if d.counts.Members == maxMember || len(d.in(Joining, Active, Draining)) >= MaxMembers {
 		return refuse(Full, "a cluster has at most %d members", MaxMembers)
 	}
+	if r := d.useToken(c); r.Code != Done {
+		return r
+	}
 	added := *d.newMember(n)
 	return Result{Member: &added}
 }

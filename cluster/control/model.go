@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // model is the whole state at one index. Immutable once it is in the view; members and groups are
@@ -98,8 +97,8 @@ func (m *model) in(states ...MemberState) []uint16 {
 	return ids
 }
 
-// Rows: "cc" cluster, "cn" counts, "ct" tokens, "ck" the cluster's keys, "cm" and a number a member,
-// "cg" and a number a group, "cs" and a slot a suspension, "cv" and a version a pushed
+// Rows: "cc" cluster, "cn" counts, "ct" tokens, "ck" the cluster's keys, "cm" and a number a
+// member, "cg" and a number a group, "cs" and a slot a suspension, "cv" and a version a pushed
 // configuration.
 var (
 	keyFrom    = []byte{'c'}
@@ -181,11 +180,4 @@ func load(get func(key []byte) ([]byte, bool)) (*model, error) {
 	}
 	m.noteShards()
 	return m, errors.Join(m.loadSuspensions(read), m.loadPushed(read), m.loadKeys(get))
-}
-
-// valid returns the tokens that have not expired.
-func valid(tokens []Token, now time.Time) []Token {
-	return slices.DeleteFunc(slices.Clone(tokens), func(t Token) bool {
-		return !t.Expires.IsZero() && !now.Before(t.Expires)
-	})
 }

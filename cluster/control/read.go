@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // Cluster returns the cluster's random name; false before Init.
@@ -128,18 +127,6 @@ func (g *Group) Unreported(c Configuration) bool {
 
 // voters are the members that are voters, or are to be.
 func (g *Group) voters() []uint16 { return slices.Concat(g.Voters, g.Observed.Voters) }
-
-// Tokens returns the secrets with which nodes may join now.
-func (s *State) Tokens(now time.Time) []string {
-	var secrets []string
-	for _, t := range valid(s.view.Load().tokens, now) {
-		secrets = append(secrets, t.Secret)
-	}
-	return secrets
-}
-
-// TokenList returns the tokens with which nodes may join now, secrets included.
-func (s *State) TokenList(now time.Time) []Token { return valid(s.view.Load().tokens, now) }
 
 // legacy says what has become of the mail that a removed member had acknowledged. A removal is
 // refused when a group would lose its majority by it, so that nothing was on that member's disk

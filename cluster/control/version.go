@@ -11,7 +11,8 @@ import (
 
 // Protocol is the newest version of commands and requests that this build understands
 // (cluster/DESIGN.md). 2: suspensions. 3: mailboxes. 4: handing mail over. 5: pushed
-// configurations. 6: keys of members. 8: the cluster's key for secrets.
+// configurations. 6: keys of members. 7: tokens as what they are checked by. 8: the cluster's key
+// for secrets, and keys that sign mail.
 const Protocol = SecretsProtocol + pretended
 
 // MinProtocol is the newest protocol that all members understand. It never falls: who understands

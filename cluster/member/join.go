@@ -102,7 +102,7 @@ func (o Joiner) Join(ctx context.Context, address string) error {
 		return err
 	}
 	if o.Prepare != nil {
-		s, err := o.Standing(ctx, address)
+		s, err := o.standing(ctx, address, j.Incarnation)
 		if err == nil {
 			err = o.Prepare(s)
 		}
@@ -130,6 +130,9 @@ func (o Joiner) Join(ctx context.Context, address string) error {
 	}
 	j.Name, j.Member, j.Members = o.Name, reply.Member, reply.Members
 	if err := j.save(o.DataDir); err != nil {
+		return err
+	}
+	if err := saveTold(o.DataDir, reply.Known); err != nil {
 		return err
 	}
 	// The certificate is what counts: it is written last.
@@ -166,5 +169,39 @@ func (o Joiner) mayJoin() error {
 
 // Standing asks the node at an address whether it knows a cluster.
 func (o Joiner) Standing(ctx context.Context, address string) (wire.Standing, error) {
-	return wire.RequestStanding(ctx, address, o.Token, o.Dial)
+	return o.standing(ctx, address, 0)
+}
+
+func (o Joiner) standing(
+	ctx context.Context, address string, incarnation uint64,
+) (wire.Standing, error) {
+	return wire.RequestStanding(ctx, address, o.Token, incarnation, o.Dial)
+}
+
+// toldFile is, in the directory of the cluster, of which members a node was told when it joined. It
+// stays: the state may not have come that far when the node starts again.
+const toldFile = "told.json"
+
+func saveTold(dataDir string, known []wire.KnownMember) error {
+	b, err := json.Marshal(known)
+	if err != nil {
+		return err
+	}
+	return files.Replace(filepath.Join(datadir.Cluster(dataDir), toldFile), b)
+}
+
+// ReadTold returns the members of which the node was told when it joined; none: it did not join, or
+// with an older program.
+func ReadTold(dataDir string) (known []wire.KnownMember, err error) {
+	file := filepath.Join(datadir.Cluster(dataDir), toldFile)
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		if err = json.Unmarshal(b, &known); err != nil {
+			err = api.Permanent(fmt.Errorf("%s is damaged: %w; remove it", file, err))
+		}
+	}
+	return known, err
 }

@@ -195,7 +195,7 @@ func TestNoteFollowsMembers(t *testing.T) {
 			t.Errorf("with another voter of group %d it notes entry %d of %d", id, log, store.Index)
 		}
 		last = log
-		if _, err := editor.AddToken(t.Context(), time.Hour); err != nil {
+		if _, err := editor.AddToken(t.Context(), time.Hour, 0); err != nil {
 			t.Fatal(err)
 		}
 		if log := noted(); log != last {

@@ -31,19 +31,22 @@ type GatekeeperOptions struct {
 	Ask    func(ctx context.Context, id uint16, method, path string, body, into any) error
 	Ctx    context.Context // of the questions; it ends with the node
 	Errorf func(format string, args ...any)
+	// Told are the members of which this node was told when it joined (ReadTold).
+	Told []wire.KnownMember
 }
 
 // Gatekeeper judges who is admitted to the cluster port. A member that this node's state has is
 // admitted by its number, its disk and its key. A number that the state does not have may have been
 // given while this node was away, and its holder may lead by now; or somebody has made a
 // certificate with the authority's key, which every node had once. So the members that the state
-// has are asked: who is vouched for by one of them is admitted until the state tells. Safe for use
-// by several goroutines.
+// has are asked: who is vouched for by one of them is admitted until the state tells. So are those
+// of whom it was told when it joined: it takes the log over from its beginning, and for a while has
+// members who are all gone by now. Safe for use by several goroutines.
 type Gatekeeper struct {
 	o  GatekeeperOptions
 	mu struct {
 		sync.Mutex
-		vouched map[uint16]vouched
+		vouched map[uint16]wire.KnownMember
 		asking  bool
 		asked   time.Time
 		since   time.Time // that strangers are asked about in vain
@@ -51,17 +54,11 @@ type Gatekeeper struct {
 	}
 }
 
-// vouched is a member that another one knows.
-type vouched struct {
-	ID          uint16 `json:"id"`
-	Incarnation uint64 `json:"incarnation"`
-	Key         string `json:"key,omitempty"`
-}
-
-// NewGatekeeper returns a Gatekeeper for whom nobody vouched yet.
+// NewGatekeeper returns a Gatekeeper for whom nobody has vouched but those whom the node joined.
 func NewGatekeeper(o GatekeeperOptions) *Gatekeeper {
 	g := &Gatekeeper{o: o}
-	g.mu.vouched = map[uint16]vouched{}
+	g.mu.vouched = map[uint16]wire.KnownMember{}
+	g.believe(o.Told)
 	return g
 }
 
@@ -114,7 +111,7 @@ func (g *Gatekeeper) ask(about uint16) {
 			continue
 		}
 		all.Go(func() {
-			var known []vouched
+			var known []wire.KnownMember
 			if g.o.Ask(ctx, m.ID, http.MethodGet, VouchPath, nil, &known) == nil {
 				g.believe(known)
 			}
@@ -141,7 +138,7 @@ func (g *Gatekeeper) ask(about uint16) {
 }
 
 // believe notes those that this node's state does not have.
-func (g *Gatekeeper) believe(known []vouched) {
+func (g *Gatekeeper) believe(known []wire.KnownMember) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for id, v := range g.mu.vouched {
@@ -158,17 +155,18 @@ func (g *Gatekeeper) believe(known []vouched) {
 }
 
 // tells reports whether the state says the same of a member.
-func (g *Gatekeeper) tells(v vouched) bool {
+func (g *Gatekeeper) tells(v wire.KnownMember) bool {
 	m, ok := g.o.State.Member(v.ID)
 	return ok && (m.Key == v.Key || m.Key == "")
 }
 
 // ServeVouch answers a member that was away.
 func (g *Gatekeeper) ServeVouch(w http.ResponseWriter, _ *http.Request) {
-	known := []vouched{}
+	known := []wire.KnownMember{}
 	for _, m := range g.o.State.Members() {
 		if m.State != control.Removed {
-			known = append(known, vouched{m.ID, m.Incarnation, m.Key})
+			known = append(known, wire.KnownMember{ID: m.ID, Incarnation: m.Incarnation,
+				Key: m.Key})
 		}
 	}
 	_ = json.NewEncoder(w).Encode(known) // who asks sees that it was cut off

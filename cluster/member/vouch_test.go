@@ -17,7 +17,8 @@ import (
 func TestGatekeeper(t *testing.T) {
 	play(t, func(w *world) {
 		// mx2 knows that mx3 joined while mx1 was away.
-		theirs := []vouched{{3, 33, "k3"}, {2, 2, "k2"}}
+		theirs := []wire.KnownMember{{ID: 3, Incarnation: 33, Key: "k3"},
+			{ID: 2, Incarnation: 2, Key: "k2"}}
 		away, fresh := true, true
 		asked := 0
 		g := NewGatekeeper(GatekeeperOptions{
@@ -77,7 +78,7 @@ func TestGatekeeper(t *testing.T) {
 			t.Error("the state does not count")
 		}
 		// Rows that may be old: mx2 joined once more before it ran, as mx3 knows.
-		theirs, fresh = []vouched{{2, 2, "k2 again"}}, false
+		theirs, fresh = []wire.KnownMember{{ID: 2, Incarnation: 2, Key: "k2 again"}}, false
 		after(vouchPause)
 		err := g.Admit(wire.Identity{Cluster: "c1", Member: 2, Incarnation: 2}, "k2 again")
 		if err == nil || errors.Is(err, wire.ErrFinal) {
@@ -97,6 +98,31 @@ func TestGatekeeper(t *testing.T) {
 	})
 }
 
+// TestToldAtJoin: a node that has joined takes the log over from its beginning, and for a while the
+// members that its state has may all be gone. Who was there when it joined is admitted.
+func TestToldAtJoin(t *testing.T) {
+	play(t, func(w *world) {
+		w.member("mx2", 2) // gone by now
+		g := NewGatekeeper(GatekeeperOptions{
+			Self: 1, State: w.state, Ctx: w.Context(), Errorf: w.logf,
+			Fresh: func() bool { return false },
+			Ask: func(context.Context, uint16, string, string, any, any) error {
+				return errors.New("no answer")
+			},
+			Told: []wire.KnownMember{{ID: 5, Incarnation: 55, Key: "k5"}},
+		})
+		admitted := func(member uint16, incarnation uint64, key string) bool {
+			return g.Admit(wire.Identity{
+				Cluster: "c1", Member: member, Incarnation: incarnation}, key) == nil
+		}
+		if !admitted(5, 55, "k5") || admitted(5, 55, "forged") || admitted(5, 56, "k5") ||
+			admitted(6, 66, "k6") {
+			t.Error("not those of whom it was told are admitted")
+		}
+		synctest.Wait()
+	})
+}
+
 // TestVouch: a member names those that are present, with their keys.
 func TestVouch(t *testing.T) {
 	play(t, func(w *world) {
@@ -107,9 +133,9 @@ func TestVouch(t *testing.T) {
 		g := NewGatekeeper(GatekeeperOptions{Self: 1, State: w.state})
 		answer := httptest.NewRecorder()
 		g.ServeVouch(answer, nil)
-		var got []vouched
+		var got []wire.KnownMember
 		w.ok(json.Unmarshal(answer.Body.Bytes(), &got))
-		if len(got) != 2 || got[1] != (vouched{2, 2, "k2"}) {
+		if len(got) != 2 || got[1] != (wire.KnownMember{ID: 2, Incarnation: 2, Key: "k2"}) {
 			t.Errorf("%+v", got)
 		}
 	})

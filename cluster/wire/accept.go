@@ -86,6 +86,9 @@ func (p *Port) greet(raw net.Conn, c *tls.Conn, place *place) error {
 	if err != nil {
 		return err
 	}
+	if c.ConnectionState().NegotiatedProtocol == protocolTokens && pre.purpose != forJoin {
+		return errors.New("a node that joins asks for something else")
+	}
 	if pre.purpose == forJoin {
 		defer raw.Close()
 		return p.serveJoin(c, place)

@@ -12,6 +12,9 @@ import (
 
 const protocol = "postroad/1" // ALPN
 
+// protocolTokens is the ALPN of a join in which this side needs no more than a token's verifier.
+const protocolTokens = "postroad-join/2"
+
 // conn is an authenticated connection with another member.
 type conn struct {
 	*tls.Conn
@@ -112,10 +115,10 @@ func (p *Port) common() *tls.Config {
 // inboundConfig verifies a certificate if there is one: who joins has none.
 func (p *Port) inboundConfig() *tls.Config {
 	c := p.common()
-	c.NextProtos = []string{protocol, protocolClaim}
+	c.NextProtos = p.opts.inbound
 	c.ClientAuth = tls.RequestClientCert
 	c.VerifyConnection = func(s tls.ConnectionState) error {
-		if s.NegotiatedProtocol == protocolClaim {
+		if p := s.NegotiatedProtocol; p == protocolClaim || p == protocolTokens {
 			return nil // whose certificate it is cannot be known
 		}
 		if s.NegotiatedProtocol != protocol {

@@ -22,10 +22,12 @@
 // # Joining
 //
 // The new node knows an address and a token, which is a secret; it has no certificate and cannot
-// judge one. Both sides prove that they know the secret with HMAC-SHA256(secret, role || value),
-// value being 32 octets that TLS exports from this handshake (RFC 8446 7.5, label
-// "EXPORTER-postroad-join"). Only the two ends of one handshake have the same value, so a man in
-// the middle, who has two handshakes, can neither use nor pass on a proof.
+// judge one. With ALPN "postroad-join/2" both sides prove what they know as package token does: the
+// new node the token, the member what it can be checked by. A proof is bound to 32 octets that TLS
+// exports from this handshake (RFC 8446 7.5, label "EXPORTER-postroad-join"). Only the two ends of
+// one handshake have these, so a man in the middle, who has two handshakes, can neither use nor
+// pass on a proof. A program of a version before has ALPN "postroad/1" here, too, and the proofs
+// are HMAC-SHA256(secret, role || value): a member that has the token as it is takes them still.
 //
 //	new node                         member
 //	'J', proof as "client"  ------->  tries all tokens; closes without a word if none fits

@@ -12,6 +12,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/cluster/token"
 )
 
 // JoinRequest is what a new node says about itself. In JSON it has at most 1 MiB.
@@ -21,6 +23,8 @@ type JoinRequest struct {
 	Incarnation              uint64
 	CSR                      []byte // PEM, of NewRequest
 	AsksStanding             bool   `json:",omitempty"` // nothing else is asked: RequestStanding
+	// With is of the token that the node has shown. The port that answers fills it in.
+	With token.Verifier `json:"-"`
 }
 
 // JoinReply makes a new node a member. In JSON it has at most 1 MiB.
@@ -33,6 +37,15 @@ type JoinReply struct {
 	// Instead is the member with that name whose place this one takes: it had joined, and never
 	// ran; 0: none, or the program is of a version before.
 	Instead uint16 `json:",omitempty"`
+	// Known are the members with their keys: whom the node may believe until its state tells.
+	Known []KnownMember `json:",omitempty"`
+}
+
+// KnownMember is who holds a member's number: its disk and its key (Credentials.PublicKey).
+type KnownMember struct {
+	ID          uint16 `json:"id"`
+	Incarnation uint64 `json:"incarnation"`
+	Key         string `json:"key,omitempty"`
 }
 
 // ErrToken: the other side does not know the token. Nothing was told to it.
@@ -62,11 +75,11 @@ func NewToken() string {
 // gives the same number. dial nil: a net.Dialer's. errors.Is(err, ErrToken): the token is wrong;
 // ErrJoinDenied: the token is right, the cluster said no; ErrNotNow: it could not tell.
 func RequestJoin(
-	ctx context.Context, address, token string, r JoinRequest, dial DialFunc,
+	ctx context.Context, address, secret string, r JoinRequest, dial DialFunc,
 ) (JoinReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime+joinTime)
 	defer cancel()
-	reply, err := requestJoin(ctx, address, token, r, dial)
+	reply, err := requestJoin(ctx, address, secret, r, dial)
 	if err != nil {
 		return JoinReply{}, fmt.Errorf("join at %s: %w", address, orEnded(ctx, err))
 	}
@@ -74,9 +87,9 @@ func RequestJoin(
 }
 
 func requestJoin(
-	ctx context.Context, address, token string, r JoinRequest, dial DialFunc,
+	ctx context.Context, address, secret string, r JoinRequest, dial DialFunc,
 ) (reply JoinReply, err error) {
-	k, body, err := converse(ctx, address, token, r, dial)
+	k, body, err := converse(ctx, address, secret, r, dial)
 	switch {
 	case err != nil:
 		return reply, err
@@ -88,12 +101,12 @@ func requestJoin(
 
 // converse proves that both ends know the token, sends a request and returns the answer.
 func converse(
-	ctx context.Context, address, token string, r JoinRequest, dial DialFunc,
+	ctx context.Context, address, secret string, r JoinRequest, dial DialFunc,
 ) (k kind, body []byte, err error) {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	if token = strings.TrimSpace(token); len(token) < minToken {
+	if secret = strings.TrimSpace(secret); len(secret) < minToken {
 		return 0, nil, ErrShortToken
 	}
 	request, err := json.Marshal(r)
@@ -112,10 +125,10 @@ func converse(
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	// Whose certificate it is cannot be known yet. The proofs take the place of that.
 	c := tls.Client(raw, &tls.Config{
-		MinVersion: tls.VersionTLS13, NextProtos: []string{protocol}, SessionTicketsDisabled: true,
-		InsecureSkipVerify: true,
+		MinVersion: tls.VersionTLS13, NextProtos: []string{protocolTokens, protocol},
+		SessionTicketsDisabled: true, InsecureSkipVerify: true,
 	})
-	if err := proveAsClient(ctx, c, token); err != nil {
+	if err := proveAsClient(ctx, c, secret); err != nil {
 		return 0, nil, err
 	}
 	if err := writeFrame(c, ask, request); err != nil {
@@ -129,7 +142,7 @@ func converse(
 
 // proveAsClient shakes hands, proves that this node knows the token, and returns nil if the other
 // side did too.
-func proveAsClient(ctx context.Context, c *tls.Conn, token string) error {
+func proveAsClient(ctx context.Context, c *tls.Conn, secret string) error {
 	if err := c.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
 		return err
 	}
@@ -140,8 +153,11 @@ func proveAsClient(ctx context.Context, c *tls.Conn, token string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Write(append(preface{purpose: forJoin}.append(nil),
-		prove(token, roleClient, value)...)); err != nil {
+	proof, answers := token.Prove(secret, value), token.Answers
+	if c.ConnectionState().NegotiatedProtocol != protocolTokens { // a program of a version before
+		proof, answers = prove(secret, roleClient, value), answersAsBefore
+	}
+	if _, err := c.Write(append(preface{purpose: forJoin}.append(nil), proof...)); err != nil {
 		return err
 	}
 	got := make([]byte, proofSize)
@@ -150,7 +166,7 @@ func proveAsClient(ctx context.Context, c *tls.Conn, token string) error {
 		return ErrToken
 	case err != nil:
 		return err
-	case !proves(got, token, roleServer, value):
+	case !answers(got, secret, value):
 		return ErrToken
 	}
 	return c.SetDeadline(time.Now().Add(joinTime))

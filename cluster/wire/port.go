@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/postroad/postroad/cluster/token"
 )
 
 const (
@@ -55,14 +57,19 @@ type Options struct {
 	// Claimed judges what a member of another cluster claims of this node; nil: it is believed. Its
 	// error is told. nil: no claim is.
 	Claimed func(Claim) error
-	// Secrets returns the join tokens that are valid now. nil: none.
-	Secrets func() []string
+	// Secrets returns the join tokens that are valid now and kept as they are, Verifiers what all
+	// others can be checked by. nil: none.
+	Secrets   func() []string
+	Verifiers func() []token.Verifier
+	// Refuses says why the token of a request (JoinRequest.With) is not for its node. nil: each is.
+	Refuses func(JoinRequest) error
 	// Dial makes outbound connections. nil: a net.Dialer's.
 	Dial DialFunc
 	// Logf hears of connections that were refused, at most once a second. nil: nobody does.
 	Logf func(string, ...any)
 
 	handshakeTime, tokenTime time.Duration // tests have less of it
+	inbound                  []string      // ALPN; a test has that of an older program
 }
 
 func (o Options) withDefaults() Options {
@@ -78,11 +85,20 @@ func (o Options) withDefaults() Options {
 	if o.Secrets == nil {
 		o.Secrets = func() []string { return nil }
 	}
+	if o.Verifiers == nil {
+		o.Verifiers = func() []token.Verifier { return nil }
+	}
+	if o.Refuses == nil {
+		o.Refuses = func(JoinRequest) error { return nil }
+	}
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
+	}
+	if o.inbound == nil {
+		o.inbound = []string{protocolTokens, protocol, protocolClaim}
 	}
 	if o.handshakeTime == 0 {
 		o.handshakeTime = handshakeTime

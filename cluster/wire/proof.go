@@ -12,6 +12,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/cluster/token"
 )
 
 const (
@@ -35,32 +37,60 @@ func prove(secret, role string, value []byte) []byte {
 	return m.Sum(nil)
 }
 
+// answersAsBefore is token.Answers of a program that keeps tokens as they are.
+func answersAsBefore(answer []byte, secret string, value []byte) bool {
+	return proves(answer, secret, roleServer, value)
+}
+
 func proves(proof []byte, secret, role string, value []byte) bool {
 	return hmac.Equal(proof, prove(secret, role, value))
 }
 
-// match returns the secret that the proof was made with. It takes the same time whichever that is.
-func match(secrets []string, proof, value []byte) (secret string, ok bool) {
-	for _, s := range secrets[:min(len(secrets), maxSecrets)] {
-		if s = strings.TrimSpace(s); proves(proof, s, roleClient, value) && len(s) >= minToken {
-			secret, ok = s, true
-		}
-	}
-	return secret, ok
+// shown is the token of a proof, and the answer to it.
+type shown struct {
+	with   token.Verifier
+	answer []byte
 }
 
-// await returns the secret that the proof was made with. One that is not known may be so new that
+// match returns the token that the proof was made with. It takes the same time whichever that is.
+func (p *Port) match(asBefore bool, proof, value []byte) (found shown, ok bool) {
+	secrets := p.opts.Secrets()
+	for _, s := range secrets[:min(len(secrets), maxSecrets)] {
+		if s = strings.TrimSpace(s); len(s) < minToken {
+			continue
+		}
+		if asBefore && proves(proof, s, roleClient, value) {
+			found, ok = shown{token.Of(s), prove(s, roleServer, value)}, true
+		}
+		if v := token.Of(s); !asBefore && v.Checks(proof, value) {
+			found, ok = shown{v, v.Answer(value)}, true
+		}
+	}
+	if asBefore {
+		return found, ok
+	}
+	verifiers := p.opts.Verifiers()
+	for _, v := range verifiers[:min(len(verifiers), maxSecrets)] {
+		if v.Checks(proof, value) {
+			found, ok = shown{v, v.Answer(value)}, true
+		}
+	}
+	return found, ok
+}
+
+// await returns the token that the proof was made with. One that is not known may be so new that
 // only the other members have it yet.
-func (p *Port) await(proof, value []byte) (secret string, ok bool) {
+func (p *Port) await(asBefore bool, proof, value []byte) (found shown, ok bool) {
 	const pause = 50 * time.Millisecond
 	for waited := time.Duration(0); ; waited += pause {
-		if secret, ok = match(p.opts.Secrets(), proof, value); ok || waited >= p.opts.tokenTime {
-			return secret, ok
+		found, ok = p.match(asBefore, proof, value)
+		if ok || waited >= p.opts.tokenTime {
+			return found, ok
 		}
 		select {
 		case <-time.After(pause):
 		case <-p.ctx.Done():
-			return "", false
+			return found, false
 		}
 	}
 }
@@ -78,21 +108,21 @@ func (p *Port) serveJoin(c *tls.Conn, place *place) error {
 	if p.opts.Join == nil {
 		return errors.New("a node wants to join, and none can here")
 	}
-	secret, ok := p.await(proof, value)
+	found, ok := p.await(c.ConnectionState().NegotiatedProtocol == protocol, proof, value)
 	if !ok {
 		return errors.New(
 			"a node wants to join with a token that is not valid: `postroad cluster token` " +
 				"makes a new one")
 	}
 	p.strangers.leave(place)
-	if _, err := c.Write(prove(secret, roleServer, value)); err != nil {
+	if _, err := c.Write(found.answer); err != nil {
 		return err
 	}
-	return p.answerJoin(c)
+	return p.answerJoin(c, found.with)
 }
 
 // answerJoin has both proofs behind it.
-func (p *Port) answerJoin(c *tls.Conn) error {
+func (p *Port) answerJoin(c *tls.Conn, with token.Verifier) error {
 	ctx, cancel := context.WithTimeout(p.ctx, joinTime)
 	defer cancel()
 	if err := c.SetDeadline(time.Now().Add(joinTime)); err != nil {
@@ -102,7 +132,7 @@ func (p *Port) answerJoin(c *tls.Conn) error {
 	if err != nil {
 		return err
 	}
-	reply, err := p.join(ctx, k, body)
+	reply, err := p.join(ctx, k, body, with)
 	if err == nil && len(reply) > maxJoin {
 		err = fmt.Errorf("the reply has %d octets, at most %d are allowed", len(reply), maxJoin)
 	}
@@ -113,7 +143,9 @@ func (p *Port) answerJoin(c *tls.Conn) error {
 	return writeFrame(c, yes, reply)
 }
 
-func (p *Port) join(ctx context.Context, k kind, body []byte) ([]byte, error) {
+func (p *Port) join(
+	ctx context.Context, k kind, body []byte, with token.Verifier,
+) ([]byte, error) {
 	select {
 	case p.joins <- struct{}{}:
 		defer func() { <-p.joins }()
@@ -122,6 +154,10 @@ func (p *Port) join(ctx context.Context, k kind, body []byte) ([]byte, error) {
 	}
 	r, err := parseRequestJoin(k, body)
 	if err != nil {
+		return nil, err
+	}
+	r.With = with
+	if err := p.opts.Refuses(r); err != nil {
 		return nil, err
 	}
 	if r.AsksStanding {

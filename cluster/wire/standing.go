@@ -19,15 +19,18 @@ type Standing struct {
 
 // RequestStanding asks the node at address whether it knows a cluster. A program that does not know
 // the question is a member's: such a program listens for nothing else. errors.Is(err, ErrToken):
-// the other does not know the token, and says nothing.
+// the other does not know the token, and says nothing. incarnation is that under which this node
+// would join.
 func RequestStanding(
 	ctx context.Context,
-	address, token string,
+	address, secret string,
+	incarnation uint64,
 	dial DialFunc,
 ) (s Standing, err error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
-	k, body, err := converse(ctx, address, token, JoinRequest{AsksStanding: true}, dial)
+	k, body, err := converse(ctx, address, secret,
+		JoinRequest{AsksStanding: true, Incarnation: incarnation}, dial)
 	if err != nil {
 		return s, orEnded(ctx, err)
 	}

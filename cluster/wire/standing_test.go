@@ -31,7 +31,7 @@ func TestStanding(t *testing.T) {
 	ask := func(address, token string) (Standing, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		return RequestStanding(ctx, address, token, nil)
+		return RequestStanding(ctx, address, token, 1, nil)
 	}
 	if s, err := ask(d.where(), d.token); err != nil || s.Cluster != d.cluster {
 		t.Errorf("a member: %+v, %v", s, err)

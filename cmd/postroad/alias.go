@@ -2,19 +2,20 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"strings"
 
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 var aliasCommands = []cli.Command{
 	{Name: "add", Args: "ADDRESS|@DOMAIN TARGET|@DOMAIN ... [--owner ADDRESS]", Short: "let an address stand for others", Run: runAliasAdd, Long: `
-Mail for ADDRESS goes to every TARGET; @DOMAIN gets what nobody else in the domain does. Its TARGET may be another @DOMAIN, for which it stands then: mail for
-alice@old.example goes where mail for alice@new.example does. With --owner the alias is a list: what it sends on carries the
+Mail for ADDRESS goes to every TARGET. @DOMAIN TARGET makes a catch-all: TARGET gets the mail for all addresses of the domain that nobody has.
+@OLD @NEW makes the domain OLD another name for NEW: mail for anybody@OLD goes where mail for anybody@NEW does, and only users and aliases of OLD
+itself come before that. With --owner the alias is a list: what it sends on carries the
 owner's address as the reverse-path, and failures are reported there and not to whoever wrote to the list (RFC 5321 3.9.2).
 
     postroad alias add sales@example.net alice@example.net bob@example.org
@@ -64,8 +65,8 @@ func changeAlias(ctx context.Context, c *cli.Console, args []string, verb, did s
 		fs.Func("add", "one more `ADDRESS`; may be repeated", cli.More(&request.Add))
 		fs.Func("remove", "an `ADDRESS` less; may be repeated", cli.More(&request.Remove))
 	}
-	var n nodeFlags
-	n.register(fs)
+	var n cmdline.Node
+	n.Register(fs)
 	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func changeAlias(ctx context.Context, c *cli.Console, args []string, verb, did s
 	if len(rest) > 1 {
 		request.Targets = rest[1:]
 	}
-	return withClient(&n, func(client *client.Client) error {
+	return cmdline.WithClient(&n, func(client *client.Client) error {
 		if err := client.ChangeAlias(ctx, verb, request); err != nil {
 			return err
 		}
@@ -88,20 +89,21 @@ func changeAlias(ctx context.Context, c *cli.Console, args []string, verb, did s
 }
 
 func runAliasRemove(ctx context.Context, c *cli.Console, args []string) error {
-	return changeOne(c, c.Flags(), args, "alias", "removed",
+	return cmdline.ChangeOne(c, c.Flags(), args, "alias", "removed",
 		func(client *client.Client, name string) error {
 			return client.ChangeAlias(ctx, "remove", api.AliasRequest{Name: name})
 		})
 }
 
 func runAliasList(ctx context.Context, c *cli.Console, args []string) error {
-	return list(ctx, c, args, (*client.Client).Aliases, func(c *cli.Console, a *api.Alias) error {
+	line := func(c *cli.Console, a *api.Alias) error {
 		to := strings.Join(a.Targets[:min(len(a.Targets), 10)], " ")
 		if more := len(a.Targets) - 10; more > 0 {
 			to += fmt.Sprintf(" and %d more", more)
 		}
-		return printAbout(c, a.Name, [][2]string{{"to ", to}, {"owner ", a.Owner}}, nil)
-	})
+		return cmdline.About(c, a.Name, [][2]string{{"to ", to}, {"owner ", a.Owner}}, nil)
+	}
+	return cmdline.List(ctx, c, args, (*client.Client).Aliases, line)
 }
 
 func runAliasShow(ctx context.Context, c *cli.Console, args []string) error {
@@ -114,45 +116,4 @@ func runAliasShow(ctx context.Context, c *cli.Console, args []string) error {
 			return c.Rows(append(rows, [2]string{"created", cli.Time(a.Created.Time)},
 				[2]string{"changed", cli.Time(a.Changed.Time)}))
 		})
-}
-
-// changeOne runs a change of what one name says, and tells what it did.
-func changeOne(
-	c *cli.Console, fs *flag.FlagSet, args []string, what, did string,
-	change func(client *client.Client, name string) error,
-) error {
-	return withOne(c, fs, args, what, func(client *client.Client, name string) error {
-		if err := change(client, name); err != nil {
-			return err
-		}
-		fmt.Fprintf(c.Err, "%s %s\n", name, did)
-		return nil
-	})
-}
-
-// withOne runs do with the one name that args have.
-func withOne(
-	c *cli.Console, fs *flag.FlagSet, args []string, what string,
-	do func(client *client.Client, name string) error,
-) error {
-	var n nodeFlags
-	n.register(fs)
-	rest, err := c.Parse(fs, args)
-	if err != nil {
-		return err
-	}
-	if len(rest) != 1 {
-		return cli.Usage("one "+what+" is needed", "`"+c.Path+" --help` has an example")
-	}
-	return withClient(&n, func(client *client.Client) error { return do(client, rest[0]) })
-}
-
-// withClient runs do with a client of the node.
-func withClient(n *nodeFlags, do func(*client.Client) error) error {
-	client, err := n.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	return do(client)
 }

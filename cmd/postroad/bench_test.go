@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,5 +102,78 @@ func TestBenchSend(t *testing.T) {
 	if status != 0 || !strings.Contains(out, "5 messages accepted") ||
 		!strings.Contains(out, "whole") {
 		t.Errorf("exit status %d\n%s%s", status, out, errs)
+	}
+}
+
+// TestBenchCheckWhileTheSinkRuns: a record that is still being written is read as far as it goes.
+// What is missing is awaited and not lost, and the exit status says that all of it was looked at
+// only when nothing is awaited.
+func TestBenchCheckWhileTheSinkRuns(t *testing.T) {
+	dir := t.TempDir()
+	sentFile, sinkFile := filepath.Join(dir, "sent.rec"), filepath.Join(dir, "sink.rec")
+	sent, received := record.NewSentLog(), record.NewReceivedLog()
+	out, err := record.Create(sinkFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := record.Create(sentFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(sent.Stream(in), received.Stream(out))
+	for _, id := range []string{"a", "b"} {
+		must(sent.Add(&record.Sent{ID: id, Sender: "s@x.example", Recipients: []record.Recipient{
+			{Address: "r@y.example", Outcome: record.Accepted, Code: 250}}}))
+	}
+	must(sent.Finish(), in.Close())
+	arrives := func(id string) {
+		t.Helper()
+		must(received.Add(&record.Received{ID: id, Sender: "s@x.example",
+			Recipients: []string{"r@y.example"}}), received.Flush())
+	}
+	check := func(status int, says ...string) {
+		t.Helper()
+		got, stdout, stderr := postroad(t, "", "bench", "check", sentFile, sinkFile)
+		for _, one := range says {
+			if got != status || !strings.Contains(stdout+stderr, one) {
+				t.Errorf("exit status %d, want %d; %q is to be in\n%s%s", got, status, one, stdout,
+					stderr)
+			}
+		}
+		if strings.Contains(stdout, "1 lost") != (status == 70) {
+			t.Errorf("exit status %d:\n%s", got, stdout)
+		}
+	}
+	check(75, "sink.rec: its writer is still at it; 0 entries were read",
+		"2 recipients are awaited")
+	arrives("a")
+	check(75, "its writer is still at it; 1 entries were read", "awaited: b to=<r@y.example>",
+		"1 delivered, 0 lost")
+	arrives("b")
+	check(0, "still at it", "2 delivered, 0 lost")
+	must(received.Finish(), out.Close())
+
+	// killed before the second came: now it is lost
+	received = record.NewReceivedLog()
+	if out, err = record.Create(sinkFile); err != nil {
+		t.Fatal(err)
+	}
+	must(received.Stream(out))
+	arrives("a")
+	must(out.Close())
+	check(70, "its writer was killed", "lost: b to=<r@y.example>")
+}
+
+// TestBenchRunShortIsNotStrict: figures of a moment cannot be asked for a verdict.
+func TestBenchRunShortIsNotStrict(t *testing.T) {
+	status, _, errs := postroad(t, "", "bench", "run", "relay", "--short", "--strict")
+	if status != 64 || !strings.Contains(errs, "--strict judges figures") {
+		t.Errorf("exit status %d: %s", status, errs)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -51,13 +52,14 @@ func (*cliCluster) Status(context.Context) (api.ClusterStatus, error) {
 	}, nil
 }
 func (*cliCluster) Init(context.Context) error { return nil }
-func (*cliCluster) Token(context.Context, time.Duration) (string, error) {
-	return "pr1-secret", nil
+func (*cliCluster) Token(_ context.Context, _ time.Duration, uses int) (string, error) {
+	return fmt.Sprint("pr1-secret-", uses), nil
 }
 func (*cliCluster) Tokens(context.Context) []api.JoinToken {
 	return []api.JoinToken{{Begins: "pr1-abcd"}}
 }
 func (*cliCluster) Revoke(context.Context) error                  { return nil }
+func (*cliCluster) Undrain(context.Context, string) error         { return nil }
 func (*cliCluster) Remove(context.Context, string, bool) error    { return nil }
 func (*cliCluster) Replace(context.Context, string, string) error { return nil }
 func (*cliCluster) Backup(_ context.Context, w io.Writer, _ bool) error {
@@ -112,7 +114,7 @@ func TestClusterCommands(t *testing.T) {
 			t.Errorf("cluster %s: exit %d, want %d\n%s%s", c.args, status, c.want, out, errs)
 		}
 		if strings.Contains(errs, "pr1-secret") || strings.HasPrefix(c.args, "token") &&
-			out != "pr1-secret\n" {
+			out != "pr1-secret-1\n" {
 			t.Errorf("cluster %s: the token belongs on standard output alone\n%s%s", c.args, out,
 				errs)
 		}
@@ -122,8 +124,17 @@ func TestClusterCommands(t *testing.T) {
 func TestTokensAreListed(t *testing.T) {
 	startCLINode(t)
 	if status, out, errs := postroad(t, "", "cluster", "token", "list"); status != 0 ||
-		out != "pr1-abcd...  good until it is revoked (cluster.token_file, or --ttl 0s)\n" {
+		out != "pr1-abcd...  for any number of nodes, good until it is revoked "+
+			"(cluster.token_file, or --ttl 0s)\n" {
 		t.Errorf("exit %d\n%s%s", status, out, errs)
+	}
+	for args, want := range map[string]string{"": "pr1-secret-1\n", "--uses 3": "pr1-secret-3\n",
+		"--reusable": "pr1-secret-0\n", "--uses 0": ""} {
+		_, out, errs := postroad(t, "",
+			append([]string{"cluster", "token"}, strings.Fields(args)...)...)
+		if out != want {
+			t.Errorf("cluster token %s: %s%s", args, out, errs)
+		}
 	}
 	if status, out, errs := postroad(t, "", "cluster", "token", "revoke"); status != 0 ||
 		out+errs != "no join token is good any more\n" {

@@ -116,8 +116,13 @@ func TestPublishKeepsWhoIsThere(t *testing.T) {
 		`"},{"address":"b@example.net","hash":"`+bcryptHash+`"}]`)
 	mustRun(t, "user", "import", file, "--stage", "s")
 	if status, _, errs := postroad(t, "pw\n", "user", "add", "b@example.net", "--password-stdin",
-		"--tenant", "mine"); status != 0 {
+		"--tenant", "mine"); status != 0 || strings.Contains(errs, "warning") {
 		t.Fatal(errs)
+	}
+	if status, _, errs := postroad(t, "pw\n", "user", "add", "x@away.example",
+		"--password-stdin"); status != 0 || !strings.Contains(errs, "warning: away.example is no "+
+		"domain of this cluster") || !strings.Contains(errs, "`postroad domain add away.example`") {
+		t.Errorf("%d, %s", status, errs)
 	}
 	if status, _, errs := postroad(t, "", "user", "import", "--publish", "s"); status != 65 ||
 		!strings.Contains(errs, "1 user visible\n") || !strings.Contains(errs, "1 user stay") {

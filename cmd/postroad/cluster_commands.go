@@ -16,6 +16,7 @@ import (
 	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 // clusterCommands are in the order of a cluster's life. Those that need a running node talk to any;
@@ -26,9 +27,9 @@ Does nothing when the node is in a cluster already. A node that waits to join th
 that none of them knows one, or there are two.
 
     postroad cluster init`},
-	{Name: "token", Args: "[list | revoke] [--ttl TIME]", Short: "make a secret with which a node can join", Run: runClusterToken, Long: `
+	{Name: "token", Args: "[list | revoke] [--ttl TIME] [--uses N | --reusable]", Short: "make a secret with which a node can join", Run: runClusterToken, Long: `
 The token is printed on standard output. Whoever has it can join a node, which then holds everybody's mail: hand it over as you would a password.
-list shows how the tokens begin that are good, and until when; revoke ends them all. A removal or replacement ends those that were made for a time.
+It lets in one node, unless --uses or --reusable say otherwise; that node may repeat a join that was cut off. list shows how the tokens begin that are good, and until when; revoke ends them all. A removal or replacement ends those that were made for a time.
 
     postroad cluster token --ttl 1h
     postroad cluster token revoke`},
@@ -46,6 +47,10 @@ later goes to other nodes as it is. It ends with yes (exit status 0: the node ca
 draining: run it again to watch.
 
     postroad cluster drain mx3 --timeout 10m`},
+	{Name: "undrain", Args: "NODE", Short: "have a node that is being drained take part again", Run: runClusterChange, Long: `
+The node accepts mail again and gets places of groups; a drain that somebody watches ends. What was handed over stays where it is.
+
+    postroad cluster undrain mx3`},
 	{Name: "remove", Args: "NODE", Short: "retire a drained node for ever", Run: runClusterChange, Long: `
 The node must have been drained. It may never come back as it was: a new one joins with an empty data directory.
 
@@ -71,8 +76,8 @@ what opens them is in it, too, and a cluster that is restored from it signs as b
 func connect(
 	c *cli.Console, fs *flag.FlagSet, args []string, want int,
 ) (*client.Client, []string, error) {
-	var n nodeFlags
-	n.register(fs)
+	var n cmdline.Node
+	n.Register(fs)
 	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return nil, nil, err
@@ -84,7 +89,7 @@ func connect(
 	if err := cli.NoMore(rest[want:]); err != nil {
 		return nil, nil, err
 	}
-	client, err := n.client()
+	client, err := n.Client()
 	return client, rest, err
 }
 
@@ -133,6 +138,8 @@ func runClusterToken(ctx context.Context, c *cli.Console, args []string) error {
 	ttl := timeFlag(fs, "ttl",
 		"how long it is good, a `TIME` such as 1h; 0s: for ever (default 1h)",
 		config.Duration(time.Hour))
+	uses := fs.Int("uses", 1, "it lets in `N` nodes")
+	reusable := fs.Bool("reusable", false, "it lets in any number of nodes")
 	verb := ""
 	i := slices.IndexFunc(args, func(a string) bool { return a == "list" || a == "revoke" })
 	if i >= 0 {
@@ -160,7 +167,13 @@ func runClusterToken(ctx context.Context, c *cli.Console, args []string) error {
 		}
 		return err
 	}
-	token, err := client.Token(ctx, time.Duration(*ttl))
+	if *uses < 1 {
+		return cli.Usage(fmt.Sprintf("--uses %d: a token is for one node at least", *uses), "")
+	}
+	if *reusable {
+		*uses = 0
+	}
+	token, err := client.Token(ctx, time.Duration(*ttl), *uses)
 	if err != nil {
 		return err
 	}
@@ -250,17 +263,22 @@ func runClusterDrain(ctx context.Context, c *cli.Console, args []string) error {
 	if handed > 0 {
 		what += ", " + cli.Number(handed, "message") + " of it handed over to other nodes"
 	}
-	fmt.Fprintf(
-		c.Err,
-		"yes: %s %s; `postroad cluster remove %s` retires it\n",
-		rest[0],
-		what,
-		rest[0],
-	)
+	fmt.Fprintf(c.Err, "yes: %[1]s %s; `postroad cluster remove %[1]s` retires it, "+
+		"`postroad cluster undrain %[1]s` keeps it\n", rest[0], what)
+	left(ctx, c, client, rest[0])
 	return nil
 }
 
-// runClusterChange runs remove and replace.
+// left says what the nodes that are left mean, besides those that are named, where they are few.
+func left(ctx context.Context, c *cli.Console, client *client.Client, without string) {
+	if st, err := clusterStatus(ctx, client); err == nil {
+		if advice := operator.FewLeft(&st, without); advice != "" {
+			fmt.Fprintln(c.Err, "without "+without+", "+advice)
+		}
+	}
+}
+
+// runClusterChange runs remove, replace and undrain.
 func runClusterChange(ctx context.Context, c *cli.Console, args []string) error {
 	verb, want := c.Command.Name, 1
 	if verb == "replace" {
@@ -276,7 +294,10 @@ func runClusterChange(ctx context.Context, c *cli.Console, args []string) error 
 	}
 	defer client.Close()
 	r.Node = rest[0]
-	if verb == "replace" {
+	switch verb {
+	case "undrain":
+		did = "takes part again"
+	case "replace":
 		r.New, did = rest[1],
 			"is replaced by "+rest[1]+"; `postroad cluster status` shows its groups being repaired"
 	}
@@ -287,6 +308,9 @@ func runClusterChange(ctx context.Context, c *cli.Console, args []string) error 
 		return err
 	}
 	fmt.Fprintf(c.Err, "%s %s\n", rest[0], did)
+	if verb == "remove" {
+		left(ctx, c, client, rest[0])
+	}
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/postroad/postroad/node"
 	"github.com/postroad/postroad/node/offline"
 	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 const joinHelp = `
@@ -56,12 +57,12 @@ var stopped = struct {
 
 // loadOffline reads the configuration of the node whose data directory is meant, and says which
 // that is when nobody has named it.
-func loadOffline(c *cli.Console, named *configFile) (cfg *config.Config, file string, err error) {
-	file = named.name()
+func loadOffline(c *cli.Console, named *cmdline.File) (cfg *config.Config, file string, err error) {
+	file = named.Name()
 	if cfg, err = config.Load(file); err != nil {
-		return nil, "", configError(err)
+		return nil, "", cmdline.ConfigError(err)
 	}
-	if !named.given {
+	if !named.Given {
 		fmt.Fprintf(c.Err, "the configuration is %s, the data directory %s\n",
 			cmp.Or(file, "the embedded default"), cfg.Node.DataDir)
 	}
@@ -70,8 +71,8 @@ func loadOffline(c *cli.Console, named *configFile) (cfg *config.Config, file st
 
 func runClusterJoin(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	var named configFile
-	named.register(fs, "the configuration `FILE` of the new node")
+	var named cmdline.File
+	named.Register(fs, "the configuration `FILE` of the new node")
 	token := fs.String("token", "",
 		"the `TOKEN` of `postroad cluster token`; - reads it from standard input")
 	tokenFile := fs.String("token-file", "", "a `FILE` with the token in its first line")
@@ -103,7 +104,7 @@ func runClusterJoin(ctx context.Context, c *cli.Console, args []string) error {
 		return notJoined(err)
 	}
 	keepNote(c, file, cfg)
-	fmt.Fprintf(c.Err, "%s has joined; start it with `%s`\n", cfg.Node.Name, named.serve())
+	fmt.Fprintf(c.Err, "%s has joined; start it with `%s`\n", cfg.Node.Name, named.Serve())
 	return nil
 }
 
@@ -160,8 +161,8 @@ func joinToken(c *cli.Console, token, file string) (secret string, err error) {
 
 func runClusterRecover(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	var named configFile
-	named.register(fs, "the configuration `FILE` of the node that is left")
+	var named cmdline.File
+	named.Register(fs, "the configuration `FILE` of the node that is left")
 	accept := fs.Bool("accept-loss", false, "go on with what is here, and give up what is not")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -181,14 +182,14 @@ func runClusterRecover(ctx context.Context, c *cli.Console, args []string) error
 	if !*accept {
 		return nil
 	}
-	fmt.Fprintf(c.Err, "start it with `%s`, then let new nodes join\n", named.serve())
+	fmt.Fprintf(c.Err, "start it with `%s`, then let new nodes join\n", named.Serve())
 	return nil
 }
 
 func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	var named configFile
-	named.register(fs, "the configuration `FILE` of the node")
+	var named cmdline.File
+	named.Register(fs, "the configuration `FILE` of the node")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
@@ -215,7 +216,7 @@ func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error
 	}
 	keepNote(c, file, cfg)
 	fmt.Fprintf(c.Err, "%s is restored; start it with `%s`, then let the other nodes join\n",
-		cfg.Node.Name, named.serve())
+		cfg.Node.Name, named.Serve())
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 var configCommands = []cli.Command{
@@ -59,39 +60,39 @@ The page is of this version of the program: keys, defaults, and what a reload ch
 // loadConfig reads the configuration that the arguments name: with --config, or as the only
 // argument. show may name a running node instead, and then there is none.
 func loadConfig(
-	c *cli.Console, args []string, n *nodeFlags,
+	c *cli.Console, args []string, n *cmdline.Node,
 ) (cfg *config.Config, file string, err error) {
 	fs := c.Flags()
-	n.config.register(fs, "the configuration `FILE`")
+	n.Config.Register(fs, "the configuration `FILE`")
 	if c.Command.Name == "show" {
-		fs.StringVar(&n.node, "node", "",
+		fs.StringVar(&n.Node, "node", "",
 			"a running node: `PATH` of its socket or data directory, or HOST:PORT")
-		fs.Uint64Var(&n.version, "version", 0, "the text of version `N`, as it was pushed")
+		fs.Uint64Var(&n.Version, "version", 0, "the text of version `N`, as it was pushed")
 	}
 	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return nil, "", err
 	}
-	if !n.config.given && len(rest) > 0 {
-		n.config.path, n.config.given, rest = rest[0], true, rest[1:]
+	if !n.Config.Given && len(rest) > 0 {
+		n.Config.Path, n.Config.Given, rest = rest[0], true, rest[1:]
 	}
-	if err := cli.NoMore(rest); err != nil || n.node != "" || n.version > 0 {
+	if err := cli.NoMore(rest); err != nil || n.Node != "" || n.Version > 0 {
 		return nil, "", err
 	}
-	file = n.config.name()
+	file = n.Config.Name()
 	if cfg, err = config.Load(file); err != nil {
-		return nil, "", configError(err)
+		return nil, "", cmdline.ConfigError(err)
 	}
 	return cfg, file, nil
 }
 
 func runConfigCheck(_ context.Context, c *cli.Console, args []string) error {
-	cfg, file, err := loadConfig(c, args, new(nodeFlags))
+	cfg, file, err := loadConfig(c, args, new(cmdline.Node))
 	if err != nil {
 		return err
 	}
 	if err := cfg.CheckFiles(file); err != nil {
-		return configError(err)
+		return cmdline.ConfigError(err)
 	}
 	for _, w := range cfg.Warnings(file) {
 		fmt.Fprintf(c.Err, "warning: %v\n", w)
@@ -101,7 +102,7 @@ func runConfigCheck(_ context.Context, c *cli.Console, args []string) error {
 }
 
 func runConfigShow(ctx context.Context, c *cli.Console, args []string) error {
-	var n nodeFlags
+	var n cmdline.Node
 	cfg, file, err := loadConfig(c, args, &n)
 	if err != nil {
 		return err
@@ -114,9 +115,9 @@ func runConfigShow(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 func runConfigReload(ctx context.Context, c *cli.Console, args []string) error {
-	var n nodeFlags
+	var n cmdline.Node
 	fs := c.Flags()
-	n.register(fs)
+	n.Register(fs)
 	asJSON := fs.Bool("json", false, "print the answer as JSON")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -125,11 +126,11 @@ func runConfigReload(ctx context.Context, c *cli.Console, args []string) error {
 	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
-	request := api.ReloadRequest{All: n.node == "all"}
+	request := api.ReloadRequest{All: n.Node == "all"}
 	if request.All {
-		n.node = ""
+		n.Node = ""
 	}
-	return withClient(&n, func(client *client.Client) error {
+	return cmdline.WithClient(&n, func(client *client.Client) error {
 		a, err := client.Reload(ctx, request)
 		if a == nil {
 			return err

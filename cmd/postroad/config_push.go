@@ -13,6 +13,7 @@ import (
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 const pushHelp = `
@@ -47,7 +48,7 @@ change on the node that is asked, after all nodes have judged it (` + "`config p
 
 // pushFlags are those of the commands about the pushed configuration.
 type pushFlags struct {
-	nodeFlags
+	cmdline.Node
 	request api.PushRequest
 	json    bool
 }
@@ -55,7 +56,7 @@ type pushFlags struct {
 // parse reads the arguments, of which there are at least and at most so many.
 func (p *pushFlags) parse(c *cli.Console, args []string, least, most int) ([]string, error) {
 	fs := c.Flags()
-	p.register(fs)
+	p.Register(fs)
 	fs.BoolVar(&p.json, "json", false, "print one JSON object a line")
 	if least > 0 {
 		fs.StringVar(&p.request.Note, "note", "", "a `TEXT` for the history")
@@ -96,7 +97,7 @@ func runConfigPush(ctx context.Context, c *cli.Console, args []string) error {
 		return err
 	}
 	p.request.Who = who()
-	return withClient(&p.nodeFlags, func(client *client.Client) error {
+	return cmdline.WithClient(&p.Node, func(client *client.Client) error {
 		a, err := client.Push(ctx, p.request)
 		if a == nil {
 			return err
@@ -142,7 +143,7 @@ func runConfigHistory(ctx context.Context, c *cli.Console, args []string) error 
 	if _, err := p.parse(c, args, 0, 0); err != nil {
 		return err
 	}
-	return withClient(&p.nodeFlags, func(client *client.Client) error {
+	return cmdline.WithClient(&p.Node, func(client *client.Client) error {
 		h, err := client.ConfigHistory(ctx)
 		for i := range h.Versions {
 			if p.json {
@@ -173,7 +174,7 @@ func runConfigDiff(ctx context.Context, c *cli.Console, args []string) error {
 			}
 		}
 	}
-	return withClient(&p.nodeFlags, func(client *client.Client) (err error) {
+	return cmdline.WithClient(&p.Node, func(client *client.Client) (err error) {
 		var changes []config.Change
 		if file == nil {
 			changes, err = client.DiffConfig(ctx, rest)
@@ -195,10 +196,10 @@ func runConfigDiff(ctx context.Context, c *cli.Console, args []string) error {
 
 // showOf prints the configuration of a running node, with where each value stands, or a version of
 // what was pushed.
-func showOf(ctx context.Context, c *cli.Console, n *nodeFlags) error {
-	return withClient(n, func(client *client.Client) error {
-		if n.version > 0 {
-			v, err := client.ConfigVersion(ctx, n.version)
+func showOf(ctx context.Context, c *cli.Console, n *cmdline.Node) error {
+	return cmdline.WithClient(n, func(client *client.Client) error {
+		if n.Version > 0 {
+			v, err := client.ConfigVersion(ctx, n.Version)
 			if err == nil {
 				err = cli.Verbatim(c.Out, v.Text)
 			}

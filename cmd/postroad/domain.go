@@ -6,6 +6,7 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 var domainCommands = []cli.Command{
@@ -49,10 +50,11 @@ func changeDomain(ctx context.Context, c *cli.Console, args []string, verb, did 
 		fs.Func("separator", "the `CHARACTER` after which a detail begins (default +); none: \"\"",
 			cli.Text(&request.Separator))
 	}
-	return changeOne(c, fs, args, "domain", did, func(client *client.Client, name string) error {
+	change := func(client *client.Client, name string) error {
 		request.Name = name
 		return client.ChangeDomain(ctx, verb, request)
-	})
+	}
+	return cmdline.ChangeOne(c, fs, args, "domain", did, change)
 }
 
 func runDomainAdd(ctx context.Context, c *cli.Console, args []string) error {
@@ -68,9 +70,9 @@ func runDomainRemove(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 func runDomainList(ctx context.Context, c *cli.Console, args []string) error {
-	return list(ctx, c, args, (*client.Client).AllDomains,
+	return cmdline.List(ctx, c, args, (*client.Client).AllDomains,
 		func(c *cli.Console, d *api.Domain) error {
-			return printAbout(c, d.Name, [][2]string{{"separator ", d.Separator}},
+			return cmdline.About(c, d.Name, [][2]string{{"separator ", d.Separator}},
 				map[string]bool{"no separator": d.Separator == "",
 					"in the configuration": d.Configured})
 		})

@@ -17,6 +17,7 @@ import (
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 const userImportHelp = `
@@ -33,13 +34,13 @@ them, and published. With --stage they stay staged under a name, which more file
 
 // importFlags are those of an import of users or aliases.
 type importFlags struct {
-	nodeFlags
+	cmdline.Node
 	format  string
 	replace bool
 }
 
 func (i *importFlags) register(fs *flag.FlagSet) {
-	i.nodeFlags.register(fs)
+	i.Node.Register(fs)
 	formatFlag(fs, &i.format)
 	fs.BoolVar(&i.replace, "replace", false,
 		"take the place of those of the same names who are there")
@@ -63,7 +64,7 @@ func runUserImport(ctx context.Context, c *cli.Console, args []string) error {
 		return cli.Usage("one file is needed, or --publish, --discard or --stages",
 			"for example: "+c.Path+" users.csv")
 	}
-	return withClient(&i.nodeFlags, func(client *client.Client) error {
+	return cmdline.WithClient(&i.Node, func(client *client.Client) error {
 		switch {
 		case *stages:
 			return client.Stages(ctx, c.Line)

@@ -11,6 +11,7 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 // This file reads and writes files of users, aliases and domains for the commands.
@@ -51,7 +52,7 @@ func importRows[T any, P interface {
 	if err := roster.EachRow(file, i.format, open, func(*T) error { return nil }); err != nil {
 		return err
 	}
-	return withClient(&i.nodeFlags, func(client *client.Client) error {
+	return cmdline.WithClient(&i.Node, func(client *client.Client) error {
 		var refused roster.Problems
 		added, progress := 0, c.Progress("added")
 		err := roster.EachRow(file, i.format, open, func(row *T) error {
@@ -81,9 +82,9 @@ func export[T any](c *cli.Console, fs *flag.FlagSet, args []string,
 	open func(io.Writer, string) (*roster.Writer[T], error),
 	rows func(*client.Client, func(*T) error) error,
 ) (err error) {
-	var n nodeFlags
+	var n cmdline.Node
 	var format string
-	n.register(fs)
+	n.Register(fs)
 	formatFlag(fs, &format)
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -107,7 +108,7 @@ func export[T any](c *cli.Console, fs *flag.FlagSet, args []string,
 	if err != nil {
 		return cli.Usage(err.Error(), "")
 	}
-	return withClient(&n, func(client *client.Client) error {
+	return cmdline.WithClient(&n, func(client *client.Client) error {
 		if err := rows(client, w.Write); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 var mailboxCommands = []cli.Command{
@@ -39,7 +40,7 @@ refused or in doubt is told at the end, with numbers and places; the exit status
 
 // mailboxFlags are the flags of the commands about mailboxes.
 type mailboxFlags struct {
-	nodeFlags
+	cmdline.Node
 	json    bool
 	all     bool
 	format  string
@@ -50,7 +51,7 @@ type mailboxFlags struct {
 func runMailboxList(ctx context.Context, c *cli.Console, args []string) error {
 	var m mailboxFlags
 	fs := c.Flags()
-	m.register(fs)
+	m.Register(fs)
 	fs.BoolVar(&m.json, "json", false, "print one JSON object a line")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -59,7 +60,7 @@ func runMailboxList(ctx context.Context, c *cli.Console, args []string) error {
 	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
-	client, err := m.client()
+	client, err := m.Client()
 	if err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func quota(b *api.Mailbox) (s string) {
 func runMailboxShow(ctx context.Context, c *cli.Console, args []string) error {
 	var m mailboxFlags
 	fs := c.Flags()
-	m.register(fs)
+	m.Register(fs)
 	fs.BoolVar(&m.json, "json", false, "print one JSON object")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -111,7 +112,7 @@ func runMailboxShow(ctx context.Context, c *cli.Console, args []string) error {
 	if len(rest) != 1 {
 		return cli.Usage("one mailbox's address is needed", "`postroad mailbox list` shows them")
 	}
-	client, err := m.client()
+	client, err := m.Client()
 	if err != nil {
 		return err
 	}

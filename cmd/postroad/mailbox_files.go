@@ -15,6 +15,7 @@ import (
 	"github.com/postroad/postroad/mailbox/archive"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 // Export and import of mailboxes: the node sends and takes streams, the files are here.
@@ -56,7 +57,7 @@ func (m *mailboxFlags) run(
 	c *cli.Console, fs *flag.FlagSet, args []string,
 	do func(client *client.Client, address, path string) error,
 ) error {
-	m.register(fs)
+	m.Register(fs)
 	fs.BoolVar(&m.all, "all", false, "all mailboxes, each in a file or directory of its own")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -69,7 +70,7 @@ func (m *mailboxFlags) run(
 	if !m.all {
 		address = rest[0]
 	}
-	return withClient(&m.nodeFlags, func(client *client.Client) error {
+	return cmdline.WithClient(&m.Node, func(client *client.Client) error {
 		return do(client, address, path)
 	})
 }

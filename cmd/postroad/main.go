@@ -13,6 +13,7 @@ import (
 	"github.com/postroad/postroad/bench/command"
 	"github.com/postroad/postroad/bench/demo"
 	"github.com/postroad/postroad/internal/cli"
+	dkim "github.com/postroad/postroad/signing/command"
 )
 
 // commands are in the order in which a newcomer meets them. It is a function because run's help
@@ -37,7 +38,7 @@ func commands() []cli.Command {
 		{Name: "cluster", Short: "several nodes that keep each other's mail", Sub: clusterCommands},
 		{Name: "user", Short: "users, who log in, send, and have mailboxes", Sub: userCommands},
 		{Name: "domain", Short: "domains whose mail is kept here", Sub: domainCommands},
-		{Name: "dkim", Short: "keys with which mail is signed", Sub: dkimCommands},
+		{Name: "dkim", Short: "keys with which mail is signed", Sub: dkim.Commands},
 		{Name: "alias", Short: "addresses that stand for others, and lists", Sub: aliasCommands},
 		{Name: "mailbox", Short: "look at mailboxes, export and import their messages",
 			Sub: mailboxCommands},

@@ -13,6 +13,7 @@ import (
 	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 const filterArgs = "[FILTER ...] [--json]"
@@ -65,14 +66,14 @@ What is gone is gone: look with "queue list" and the same filters first.
 
 // queueFlags are the flags of all queue commands.
 type queueFlags struct {
-	nodeFlags
+	cmdline.Node
 	filter api.Filter
 	ids    []string
 	json   bool
 }
 
 func (q *queueFlags) register(fs *flag.FlagSet) {
-	q.nodeFlags.register(fs)
+	q.Node.Register(fs)
 	f := &q.filter
 	fs.StringVar(&f.Domain, "domain", "", "recipients at this `DOMAIN`")
 	fs.StringVar(&f.Sender, "sender", "", "messages from this `ADDRESS`; <> for delivery reports")
@@ -122,7 +123,7 @@ func (q *queueFlags) parse(
 	if err := q.filter.Check(); err != nil {
 		return nil, err
 	}
-	return q.client()
+	return q.Client()
 }
 
 func (q *queueFlags) readIDs(r io.Reader) error {
@@ -177,8 +178,8 @@ func runQueueCount(ctx context.Context, c *cli.Console, args []string) error {
 
 func runQueueShow(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	var n nodeFlags
-	n.register(fs)
+	var n cmdline.Node
+	n.Register(fs)
 	asJSON := fs.Bool("json", false, "print one JSON object")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -187,7 +188,7 @@ func runQueueShow(ctx context.Context, c *cli.Console, args []string) error {
 	if len(rest) != 1 {
 		return cli.Usage("one ID is needed", "`postroad queue list` shows the IDs")
 	}
-	client, err := n.client()
+	client, err := n.Client()
 	if err != nil {
 		return err
 	}

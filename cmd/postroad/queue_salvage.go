@@ -7,6 +7,7 @@ import (
 
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/node/offline"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 const salvageHelp = `
@@ -24,8 +25,8 @@ Then the node is ready to take over what the cluster has: start it. Interrupted,
 
 func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	var named configFile
-	named.register(fs, "the configuration `FILE` of the node that has stopped")
+	var named cmdline.File
+	named.Register(fs, "the configuration `FILE` of the node that has stopped")
 	var o offline.SalvageOptions
 	fs.BoolVar(&o.List, "list", false, "say what would be put in again, and change nothing")
 	fs.StringVar(
@@ -62,7 +63,7 @@ func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
 		func(line string) { fmt.Fprintln(c.Err, line) },
 	)
 	if err == nil && !o.List {
-		fmt.Fprintf(c.Err, "start it with `%s`\n", named.serve())
+		fmt.Fprintf(c.Err, "start it with `%s`\n", named.Serve())
 	}
 	return err
 }

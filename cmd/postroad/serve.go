@@ -7,6 +7,7 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/node"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 const serveHelp = `
@@ -21,8 +22,8 @@ the configuration is wrong, or another program has one of its ports.
 // runServe runs a node until ctx ends.
 func runServe(ctx context.Context, c *cli.Console, args []string) error {
 	flags := c.Flags()
-	var named configFile
-	named.register(flags, "configuration `FILE`")
+	var named cmdline.File
+	named.Register(flags, "configuration `FILE`")
 	rest, err := c.Parse(flags, args)
 	if err != nil {
 		return err
@@ -30,13 +31,13 @@ func runServe(ctx context.Context, c *cli.Console, args []string) error {
 	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
-	file := named.name()
+	file := named.Name()
 	cfg, err := config.Load(file)
 	if err != nil {
-		return configError(err)
+		return cmdline.ConfigError(err)
 	}
 	if err := cfg.CheckFiles(file); err != nil {
-		return configError(err)
+		return cmdline.ConfigError(err)
 	}
 	syscall.Umask(0o077) // mail, keys and events are nobody else's to read
 	return node.Serve(ctx, file, cfg)

@@ -11,6 +11,7 @@ import (
 	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 const suspendArgs = "--domain|--site|--tenant|--campaign NAME --reason TEXT [--for TIME] [--json]"
@@ -41,14 +42,14 @@ What waits goes on at once, within the limits of its site.
 
 // suspendFlags name what is meant.
 type suspendFlags struct {
-	nodeFlags
+	cmdline.Node
 	request api.SuspendRequest
 	named   int
 	json    bool
 }
 
 func (s *suspendFlags) register(fs *flag.FlagSet, verb string) {
-	s.nodeFlags.register(fs)
+	s.Node.Register(fs)
 	for kind, about := range map[string]string{
 		"domain": "recipients at this `DOMAIN`", "site": "the hosts of this `SITE`",
 		"tenant": "messages of this `TENANT`", "campaign": "messages of this `CAMPAIGN`",
@@ -86,7 +87,7 @@ func runSuspend(ctx context.Context, c *cli.Console, args []string) error {
 		return err
 	}
 	if early {
-		return withClient(&s.nodeFlags, func(client *client.Client) error {
+		return cmdline.WithClient(&s.Node, func(client *client.Client) error {
 			return printSuspensions(ctx, c, client, s.json)
 		})
 	}
@@ -97,7 +98,7 @@ func runSuspend(ctx context.Context, c *cli.Console, args []string) error {
 	if err := s.request.Check(verb); err != nil {
 		return err
 	}
-	return withClient(&s.nodeFlags, func(client *client.Client) error {
+	return cmdline.WithClient(&s.Node, func(client *client.Client) error {
 		answer, err := client.Suspend(ctx, verb, s.request)
 		return errors.Join(operator.PrintAcknowledgement(c, verb, answer, s.json), err)
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 const traceHelp = `
@@ -21,8 +22,8 @@ all messages with these addresses that something happened to since then, and wha
 
 func runTrace(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	var n nodeFlags
-	n.register(fs)
+	var n cmdline.Node
+	n.Register(fs)
 	var t api.TraceRequest
 	fs.StringVar(&t.Recipient, "recipient", "",
 		"messages to this `ADDRESS`; with an ID, its steps for this recipient")
@@ -44,7 +45,7 @@ func runTrace(ctx context.Context, c *cli.Console, args []string) error {
 	if err := t.Check(); err != nil {
 		return err
 	}
-	client, err := n.client()
+	client, err := n.Client()
 	if err != nil {
 		return err
 	}

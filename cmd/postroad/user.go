@@ -7,9 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 
 	"golang.org/x/term"
@@ -18,6 +16,7 @@ import (
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
 var userCommands = []cli.Command{
@@ -67,14 +66,14 @@ The user can log in no more, and mail for the address is refused (550 5.1.1) unl
 
 // userFlags are the flags of the commands that change a user.
 type userFlags struct {
-	nodeFlags
+	cmdline.Node
 	request api.UserRequest
 	stdin   bool
 }
 
 // parse reads the arguments, the user's address among them.
 func (u *userFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*client.Client, error) {
-	u.nodeFlags.register(fs)
+	u.Node.Register(fs)
 	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return nil, err
@@ -87,7 +86,7 @@ func (u *userFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*cli
 	if err := admin.CheckUser(&u.request); err != nil {
 		return nil, err
 	}
-	return u.client()
+	return u.Client()
 }
 
 func (u *userFlags) passwordFlags(fs *flag.FlagSet) {
@@ -144,6 +143,11 @@ func (u *userFlags) change(
 		return err
 	}
 	fmt.Fprintf(c.Err, "%s %s\n", u.request.Name, did)
+	if verb == "add" {
+		if warning := client.NotLocal(ctx, u.request.Name); warning != "" {
+			fmt.Fprintln(c.Err, cli.Clean(warning))
+		}
+	}
 	return nil
 }
 
@@ -184,10 +188,10 @@ func ask(c *cli.Console, f *os.File, prompt string) (string, error) {
 }
 
 func runUserSync(ctx context.Context, c *cli.Console, args []string) error {
-	var n nodeFlags
+	var n cmdline.Node
 	var request api.SyncRequest
 	fs := c.Flags()
-	n.register(fs)
+	n.Register(fs)
 	fs.BoolVar(&request.Force, "force", false,
 		"also remove most of the users who came from it, if they are not in it any more")
 	rest, err := c.Parse(fs, args)
@@ -197,7 +201,7 @@ func runUserSync(ctx context.Context, c *cli.Console, args []string) error {
 	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
-	return withClient(&n, func(client *client.Client) error {
+	return cmdline.WithClient(&n, func(client *client.Client) error {
 		a, err := client.SyncUsers(ctx, request)
 		if err == nil {
 			fmt.Fprintf(c.Err,
@@ -209,7 +213,7 @@ func runUserSync(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 func runUserList(ctx context.Context, c *cli.Console, args []string) error {
-	return list(ctx, c, args, (*client.Client).Users, printUser)
+	return cmdline.List(ctx, c, args, (*client.Client).Users, printUser)
 }
 
 func runUserShow(ctx context.Context, c *cli.Console, args []string) error {
@@ -225,7 +229,7 @@ func show[T any](
 ) error {
 	fs := c.Flags()
 	asJSON := fs.Bool("json", false, "print one JSON object")
-	return withOne(c, fs, args, what, func(client *client.Client, name string) error {
+	return cmdline.WithOne(c, fs, args, what, func(client *client.Client, name string) error {
 		raw, err := get(client, ctx, name)
 		if err != nil {
 			return err
@@ -234,47 +238,8 @@ func show[T any](
 	})
 }
 
-// list prints a listing of the directory: a line each, or with --json what came.
-func list[T any](
-	ctx context.Context, c *cli.Console, args []string,
-	get func(*client.Client, context.Context, func(json.RawMessage) error) error,
-	line func(*cli.Console, *T) error,
-) error {
-	fs := c.Flags()
-	var n nodeFlags
-	n.register(fs)
-	asJSON := fs.Bool("json", false, "print one JSON object a line")
-	rest, err := c.Parse(fs, args)
-	if err != nil {
-		return err
-	}
-	if err := cli.NoMore(rest); err != nil {
-		return err
-	}
-	return withClient(&n, func(client *client.Client) error {
-		return get(client, ctx, cli.Lines(c, *asJSON, line))
-	})
-}
-
 // printUser prints one line of a listing.
 func printUser(c *cli.Console, u *api.User) error {
 	parts, words := admin.AboutUser(u)
-	return printAbout(c, u.Name, parts, words)
-}
-
-// printAbout prints one line: a name, what is not empty, and words that are true.
-func printAbout(c *cli.Console, name string, parts [][2]string, words map[string]bool) error {
-	about := []string{cli.Clean(name)}
-	for _, part := range parts {
-		if part[1] != "" {
-			about = append(about, part[0]+cli.Clean(part[1]))
-		}
-	}
-	for _, word := range slices.Sorted(maps.Keys(words)) {
-		if words[word] {
-			about = append(about, word)
-		}
-	}
-	_, err := fmt.Fprintln(c.Out, strings.Join(about, "  "))
-	return err
+	return cmdline.About(c, u.Name, parts, words)
 }

@@ -38,6 +38,10 @@ type Options struct {
 	MaxTTL       time.Duration // and at most this long, 1 h; negative ones a quarter of it
 	// SERVFAIL and time-outs are not asked again for this long, 15 s (RFC 2308 section 7)
 	FailureTTL time.Duration
+
+	// Took hears how long each look-up has taken that memory did not answer, on a goroutine of its
+	// own. nil: nobody.
+	Took func(time.Duration)
 }
 
 func (o *Options) setDefaults() {
@@ -48,6 +52,9 @@ func (o *Options) setDefaults() {
 	def(&o.MinTTL, 30*time.Second)
 	def(&o.MaxTTL, time.Hour)
 	def(&o.FailureTTL, 15*time.Second)
+	if o.Took == nil {
+		o.Took = func(time.Duration) {}
+	}
 	if o.IPv6 == nil {
 		o.IPv6 = new(ipv6Route).ok
 	}
@@ -172,7 +179,9 @@ func (r *source) lookup(ctx context.Context, k routeKey) (*Route, *smtp.Failure)
 		r.lookups.Add(1)
 		go func() {
 			defer func() { <-r.slots }()
+			begun := r.now()
 			v, expires := r.resolve(k)
+			r.o.Took(r.now().Sub(begun))
 			r.routes.Finish(fl, v, expires)
 		}()
 	} else {

@@ -205,7 +205,11 @@ func TestSmartHost(t *testing.T) {
 func TestSilenceIsTemporaryAndRememberedShortly(t *testing.T) {
 	s := dnstest.Serve(t, zone)
 	s.Behave("two.example", dnstest.Silence)
-	r := newTest(t, s, func(o *Options) { o.Timeout = 10 * time.Millisecond })
+	took := make(chan time.Duration, 10)
+	r := newTest(t, s, func(o *Options) {
+		o.Timeout = 10 * time.Millisecond
+		o.Took = func(d time.Duration) { took <- d }
+	})
 	clock := time.Now()
 	r.now = func() time.Time { return clock }
 	if got := lookText(t, r, "two.example"); got != "4.4.3" {
@@ -213,6 +217,9 @@ func TestSilenceIsTemporaryAndRememberedShortly(t *testing.T) {
 	}
 	if st := r.Stats(); st.Timeouts != 2 || st.Questions != 2 {
 		t.Fatalf("%+v", st)
+	}
+	if lookText(t, r, "two.example"); len(took) != 1 {
+		t.Errorf("%d look-ups are timed, want that which memory did not answer", len(took))
 	}
 	if _, f, ok := r.Cached("two.example"); !ok || f.Enhanced != "4.4.3" {
 		t.Fatal("a time-out is not remembered")

@@ -10,9 +10,9 @@ import (
 	"github.com/postroad/postroad/queue/machine"
 )
 
-// Whoever forges a sender can have us write to that sender. A failure has to be reported (RFC 5321
-// 4.2.5), with the header only (RFC 3461 4.3 lets us choose); that mail arrived is reported as a
-// favour, so many times.
+// A client that forges a sender can have us write to that sender. A failure has to be reported (RFC
+// 5321 4.2.5), with the header only (RFC 3461 4.3 lets us choose); that mail arrived is reported as
+// a favour, so many times.
 const (
 	maxFavours       = 100 // success reports to one domain in an hour that strangers asked for
 	maxFavourDomains = 10_000

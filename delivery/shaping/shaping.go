@@ -14,7 +14,7 @@ type Limits struct {
 	Connections           int  // open connections to the site (default 20)
 	MessagesPerConnection int  // transactions on one connection (default 100)
 	RecipientsPerMessage  int  // recipients in one transaction (default 100)
-	Rate                  Rate // transactions per time; zero is unlimited
+	Rate                  Rate // transactions per time; NoRate: unlimited, whatever Default says
 	// Scope is Cluster (default) or Node: whether Connections and Rate hold for all nodes together.
 	Scope string
 	// ConnectionsOf and RateOf are the names that these two come from: Set.Of says so.
@@ -38,6 +38,9 @@ type Rate struct {
 	Count int
 	Per   time.Duration
 }
+
+// NoRate is the rate of a site that has none where Default has one.
+var NoRate = Rate{Count: -1}
 
 // PerSecond returns the rate as a number; 0: no limit.
 func (r Rate) PerSecond() float64 {
@@ -87,7 +90,7 @@ func NewSet(named map[string]Limits) (*Set, error) {
 	}
 	base := Limits{Connections: 20, MessagesPerConnection: 100, RecipientsPerMessage: 100,
 		ConnectionsOf: Default}
-	// What holds for other people's hosts says nothing of the mailboxes here. Their connections are
+	// The limits of other people's hosts say nothing of the mailboxes here. Their connections are
 	// the messages that may be on their way into the store, which gathers them into commands.
 	local := Limits{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000,
 		Scope: Node, ConnectionsOf: Local}
@@ -146,8 +149,11 @@ func (l Limits) overlay(name string, o Limits) Limits {
 	}
 	set(&l.MessagesPerConnection, o.MessagesPerConnection)
 	set(&l.RecipientsPerMessage, o.RecipientsPerMessage)
-	if o.Rate.Count > 0 {
+	switch {
+	case o.Rate.Count > 0:
 		l.Rate, l.RateOf = o.Rate, name
+	case o.Rate.Count < 0:
+		l.Rate, l.RateOf = Rate{}, ""
 	}
 	if o.Scope != "" {
 		l.Scope = o.Scope

@@ -12,6 +12,7 @@ func TestLimitsOfASite(t *testing.T) {
 		"google.example":   {Connections: 5},
 		"a.google.example": {Connections: 7, Scope: Node},
 		"own.example":      {Rate: Rate{Count: 1, Per: time.Hour}},
+		"free.example":     {Rate: NoRate},
 		"local":            {Connections: 3},
 	})
 	if err != nil {
@@ -42,6 +43,7 @@ func TestLimitsOfASite(t *testing.T) {
 			""},
 		{hosts("mx.a.google.example"), 7, "a.google.example", "10/m", "default", Node},
 		{own, 20, "default", "1/h", "own.example", ""},
+		{hosts("mx.free.example"), 20, "default", "0/0s", "", ""},
 		{Site{Local: true}, 3, "local", "0/0s", "", Node},
 	} {
 		l := s.Of(c.site)

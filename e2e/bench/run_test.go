@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postroad/postroad/bench/report"
 	"github.com/postroad/postroad/bench/sink"
@@ -56,7 +57,13 @@ func TestBenchRun(t *testing.T) {
 	if status != 0 || !r.Sound() {
 		t.Fatalf("exit status %d\n%s", status, said)
 	}
+	if r.Took >= time.Minute || !r.Short {
+		t.Errorf("the short form has taken %v", r.Took)
+	}
 	for _, s := range r.Scenarios {
+		if len(s.Bars) > 0 {
+			t.Errorf("the short form judges: %+v", s.Bars)
+		}
 		for _, c := range s.Cells {
 			for _, res := range c.Results {
 				if rate, cpu := res.Values["rate"], res.Values["cpu"]; s.Name == "relay" &&

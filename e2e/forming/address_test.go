@@ -18,7 +18,7 @@ func byHand(t *testing.T, o kit.RunOptions) (*kit.Run, []*faults.Node) {
 	o.ByHand, o.Quiet = true, true
 	r := kit.StartRun(t, o)
 	nodes := r.Cluster.Nodes()
-	token := r.Token(nodes[0])
+	token := r.Token(nodes[0], "--reusable")
 	for _, n := range nodes[1:] {
 		r.Join(n, nodes[0], token)
 	}
@@ -131,7 +131,7 @@ func TestFormingAddressTaken(t *testing.T) {
 	t.Parallel()
 	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: 13, ByHand: true, Quiet: true})
 	founder, other, fresh := r.Cluster.Node(1), r.Cluster.Node(2), r.Cluster.Node(3)
-	token := r.Token(founder)
+	token := r.Token(founder, "--uses", "2")
 	r.Join(other, founder, token)
 	r.Within(20*time.Second, "joining", other.AwaitReady)
 	own := fmt.Sprintf("advertise = %q", fresh.Advertise)

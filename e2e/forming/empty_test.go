@@ -120,7 +120,7 @@ func TestFormingEmptyByHand(t *testing.T) {
 	t.Parallel()
 	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: 9, ByHand: true, Quiet: true})
 	nodes := r.Cluster.Nodes()
-	token := r.Token(nodes[0])
+	token := r.Token(nodes[0], "--reusable")
 	for _, n := range nodes[1:] {
 		r.Join(n, nodes[0], token)
 	}

@@ -18,7 +18,7 @@ func TestFormingFounderComesBack(t *testing.T) {
 	t.Parallel()
 	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: 5, ByHand: true, Quiet: true})
 	nodes := r.Cluster.Nodes()
-	founder, token := nodes[0], r.Token(nodes[0])
+	founder, token := nodes[0], r.Token(nodes[0], "--reusable")
 	for _, n := range nodes[1:] {
 		r.Join(n, founder, token)
 	}

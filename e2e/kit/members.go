@@ -9,10 +9,10 @@ import (
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
-// Token makes a join token at a node.
-func (r *Run) Token(at *faults.Node) string {
+// Token makes a join token at a node, for one node or as the flags say.
+func (r *Run) Token(at *faults.Node, flags ...string) string {
 	r.T.Helper()
-	return strings.TrimSpace(r.Command(at, "cluster", "token"))
+	return strings.TrimSpace(r.Command(at, append([]string{"cluster", "token"}, flags...)...))
 }
 
 // Join makes a node that was never started a member, and starts it.

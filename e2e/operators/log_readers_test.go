@@ -58,14 +58,19 @@ func startReaders(t *testing.T, extra string) *readers {
 			t.Fatalf("from %s to %s: %v, want %s", c.from, c.to, err, c.want)
 		}
 	}
-	c := dialFrom(t, outsider, n.Submit)
-	defer c.Close()
-	if err := c.StartTLS(&tls.Config{InsecureSkipVerify: true}); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Auth(smtp.PlainAuth("", "u@postroad.test", "wrong", "mx1")); err == nil {
-		t.Fatal("a wrong password is right")
-	}
+	// before the node surely knows all users, the answer is 454
+	kit.Eventually(t, time.Minute, func() bool {
+		c := dialFrom(t, outsider, n.Submit)
+		defer c.Close()
+		if err := c.StartTLS(&tls.Config{InsecureSkipVerify: true}); err != nil {
+			t.Fatal(err)
+		}
+		err := c.Auth(smtp.PlainAuth("", "u@postroad.test", "wrong", "mx1"))
+		if err == nil {
+			t.Fatal("a wrong password is right")
+		}
+		return strings.HasPrefix(err.Error(), "535")
+	}, n.Log)
 	kit.Eventually(t, time.Minute, func() bool { return strings.Contains(n.Log(), "removed") },
 		n.Log)
 	r := &readers{n, filepath.Join(n.Dir, "mail.log")}
@@ -129,12 +134,15 @@ func TestPflogsumm(t *testing.T) {
 	}
 }
 
-// TestFail2ban has Debian's fail2ban read the log with its own filter for Postfix, under our
-// program's name: it finds the outsider, and nobody else.
+// TestFail2ban has Debian's fail2ban read the log with our filter, which is its own for Postfix
+// under our program's name: it finds the outsider, who guesses by POP3, too, and nobody else.
 func TestFail2ban(t *testing.T) {
 	t.Parallel()
 	kit.NeedProgram(t, "fail2ban-regex", "fail2ban")
-	r := startReaders(t, "")
+	pop3 := kit.FreeAddr(t)
+	r := startReaders(t, fmt.Sprintf("[[listener]]\naddress = %q\nkind = \"pop3\"\n"+
+		"auth_without_tls = true\n", pop3))
+	r.guessByPOP3(pop3)
 	const filters = "/etc/fail2ban/filter.d"
 	for _, name := range []string{"postfix.conf", "common.conf"} {
 		kit.Need(t, os.Symlink(filepath.Join(filters, name), filepath.Join(r.Dir, name)))
@@ -143,7 +151,7 @@ func TestFail2ban(t *testing.T) {
 	kit.Need(t, err)
 	filter := filepath.Join(r.Dir, "postroad.conf")
 	kit.Need(t, os.WriteFile(filter, ours, 0o600))
-	for mode, want := range map[string]int{"normal": 2, "auth": 1, "extra": 3} {
+	for mode, want := range map[string]int{"normal": 2, "auth": 2, "extra": 4} {
 		out, err := exec.Command("fail2ban-regex", "-o", "ip", r.log,
 			fmt.Sprintf("%s[mode=%s]", filter, mode)).CombinedOutput()
 		if got := strings.Fields(string(out)); err != nil || len(got) != want ||
@@ -152,6 +160,21 @@ func TestFail2ban(t *testing.T) {
 				want, outsider, r.Log())
 		}
 	}
+}
+
+// guessByPOP3 has the outsider guess a password by POP3, and reads the log again.
+func (r *readers) guessByPOP3(addr string) {
+	r.T.Helper()
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(outsider)}}
+	conn, err := from.Dial("tcp", addr)
+	kit.Need(r.T, err)
+	defer conn.Close()
+	_, err = conn.Write([]byte("USER u\r\nPASS wrong\r\n"))
+	kit.Need(r.T, err)
+	kit.Eventually(r.T, time.Minute, func() bool {
+		return strings.Contains(r.Log(), "SASL USER authentication failed")
+	}, r.Log)
+	kit.Need(r.T, os.WriteFile(r.log, []byte(r.Log()), 0o600))
 }
 
 // closedToOthers looks at all that a node wrote, though its umask let others read.

@@ -30,8 +30,9 @@ func startSigner(t *testing.T) *signer {
 	t.Helper()
 	s := &signer{t: t, world: kit.NewWorld(t, 1, mailtest.SinkOptions{Keep: true}),
 		lan: kit.FreeAddr(t), records: map[string]string{}}
+	lan := fmt.Sprintf("[[listener]]\naddress = %q\nkind = \"relay\"\ntenant = \"lan\"\n", s.lan)
 	s.Node = kit.NewNode(t, kit.NodeOptions{DNS: s.world.DNS.Addr(), Port: s.world.Port(),
-		Extra: fmt.Sprintf("[[listener]]\naddress = %q\nkind = \"relay\"\ntenant = \"lan\"\n", s.lan)})
+		Extra: lan})
 	s.Start()
 	return s
 }
@@ -165,7 +166,8 @@ func TestNoSignatureForOthers(t *testing.T) {
 	s.generate("victim.example", "--tenant", "other")
 	s.generate("victim.example")
 	s.CLI("domain", "add", "forward.example")
-	s.AddUser("a good password", "u@forward.example", "--no-mailbox", "--forward", "x@"+s.world.Domains[0])
+	s.AddUser("a good password", "u@forward.example", "--no-mailbox", "--forward",
+		"x@"+s.world.Domains[0])
 	attempts := []string{
 		"From: a@victim.example",
 		"From: <a@victim.example>",

@@ -4,6 +4,7 @@ package certs
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -86,6 +87,25 @@ func (c *Certificates) Config() *tls.Config { return c.ConfigFor(Allow{}) }
 
 // ConfigFor returns the present configuration for a listener that allows other than most.
 func (c *Certificates) ConfigFor(a Allow) *tls.Config { return c.current.Load().config(a) }
+
+// Expiries returns when each certificate that is shown expires, by the first of its names.
+func (c *Certificates) Expiries() map[string]time.Time {
+	all := map[string]time.Time{}
+	for _, l := range c.current.Load().pairs {
+		leaf, err := x509.ParseCertificate(l.cert.Certificate[0])
+		if err != nil {
+			continue // it would not have been loaded
+		}
+		name := leaf.Subject.CommonName
+		if len(leaf.DNSNames) > 0 {
+			name = leaf.DNSNames[0]
+		}
+		if at, ok := all[name]; !ok || leaf.NotAfter.Before(at) {
+			all[name] = leaf.NotAfter
+		}
+	}
+	return all
+}
 
 // loaded is a pair that was read.
 type loaded struct {

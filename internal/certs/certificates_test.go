@@ -250,3 +250,18 @@ func TestLook(t *testing.T) {
 		t.Errorf("it is told again: %v", err)
 	}
 }
+
+// TestExpiries: of each certificate that is shown it is known when it expires, of two of one name
+// the one that does first.
+func TestExpiries(t *testing.T) {
+	one, two := write(t, t.TempDir(), "one.example"), write(t, t.TempDir(), "two.example")
+	c := newCertificates(t, Files{Default: one, More: []Pair{two, one}})
+	all := c.Expiries()
+	if len(all) != 2 || all["one.example"].IsZero() || all["two.example"].IsZero() {
+		t.Errorf("%v", all)
+	}
+	if all = newCertificates(t, Files{}).Expiries(); len(all) != 1 ||
+		!all["made.example"].After(time.Now()) {
+		t.Errorf("of one that was made: %v", all)
+	}
+}

@@ -71,6 +71,9 @@ func (k *checker) listeners() {
 		if l.LoginDomain != "" {
 			k.domain(key+".login_domain", l.LoginDomain)
 		}
+		if l.CompleteDomain != "" {
+			k.domain(key+".complete_domain", l.CompleteDomain)
+		}
 		k.listenerKind(key, l)
 	}
 	k.pair("tls", "certificate", k.TLS.Certificate, "key", k.TLS.Key)

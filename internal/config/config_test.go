@@ -130,6 +130,8 @@ func TestProblems(t *testing.T) {
 			`f:3:11: listener[0].tls_min: is the text "1.4"`},
 		{"log-in domain", "[[listener]]\naddress = \":25\"\nlogin_domain = \"@x\"",
 			`f:3:1: listener[0].login_domain: "@x" is not a domain name`},
+		{"domain of bare addresses", "[[listener]]\naddress = \":25\"\ncomplete_domain = \"@x\"",
+			`f:3:1: listener[0].complete_domain: "@x" is not a domain name`},
 		{"LDAP attribute", "[ldap]\nurl = \"ldap://x\"\nbase = \"x\"\nid = \"a)(b\"",
 			`f:4:1: ldap.id: is not the name of an attribute`},
 		{"key without certificate", "[tls]\n\nkey = \"x\"",

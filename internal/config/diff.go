@@ -58,7 +58,7 @@ func Reloaded(old, new *Config) *Config {
 	for _, key := range Restart(Diff(old, new)) {
 		out.waiting[key] = true
 	}
-	// What depends on a key that waits, waits with it.
+	// A change that depends on a key that waits, waits with it.
 	if !out.where.has("local.domains") {
 		out.Local.Domains = []string{out.Node.Hostname}
 	}

@@ -88,7 +88,8 @@ type LDAP struct {
 type Limits struct {
 	// MessageSize is the largest message, as offered with SIZE. A larger one: 552 5.3.4.
 	MessageSize Size `toml:"message_size" reload:"yes"`
-	// Recipients is the most recipients of one mail transaction. One more: 452 4.5.3.
+	// Recipients is the most recipients of one mail transaction, at least 100 (RFC 5321
+	// 4.5.3.1.10) and at most 50,000. One more: 452 4.5.3.
 	Recipients int `toml:"recipients" reload:"yes"`
 	// Connections is the most connections at a time, of SMTP and as many of POP3, unless the limit
 	// of open files allows fewer. One listener of several has three quarters of them at most. One
@@ -116,7 +117,8 @@ type Limits struct {
 	// once the first idle_timeout is over. Less: 421 4.4.2.
 	MinimumDataRate Size `toml:"minimum_data_rate" reload:"yes"`
 	// Memory is the most mail and caches held in memory, the scheduler's window included. Beyond it
-	// new mail waits or gets 452 4.3.1. Takes a restart: caches are made for it.
+	// new mail waits or gets 452 4.3.1. What the process needs beside it is in docs/limits.md.
+	// Takes a restart: caches are made for it.
 	Memory Size `toml:"memory" shared:"no"`
 	// FreeDisk is the share of the data directory's file system that stays free. Below it: 452
 	// 4.3.1. A message takes its part of the rest before it is stored, and one above 1 MiB before
@@ -193,9 +195,11 @@ type Route struct {
 type Retry struct {
 	// Schedule are the pauses before each next attempt; the last one repeats. Some jitter is added.
 	Schedule []Duration `toml:"schedule" reload:"yes"`
-	// Expire is the age at which a message is given up and returned.
+	// Expire is the age at which a message is given up and returned. It must be above
+	// delay_warning.
 	Expire Duration `toml:"expire" reload:"yes"`
-	// DelayWarning is the age at which the sender is told of the delay, once. "0s": never.
+	// DelayWarning is the age at which the sender is told of the delay, once. It must be below
+	// expire. "0s": never.
 	DelayWarning Duration `toml:"delay_warning" reload:"yes"`
 }
 
@@ -212,7 +216,7 @@ type Shaping struct {
 	RecipientsPerMessage int `toml:"recipients_per_message" reload:"yes"`
 	// Rate is how many messages a site gets, evenly. A twentieth of what it is for a second may
 	// come at once, and one message of each node more, or a tenth where the limits are the node's
-	// alone. "": any number.
+	// alone. "": any number, also where default has a rate.
 	Rate Rate `toml:"rate" reload:"yes"`
 	// Scope says for whom the limits of connections and rate hold: "cluster" for all nodes
 	// together, "node" for each. A node that reaches no leader of the cluster has a twentieth of

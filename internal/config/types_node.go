@@ -69,6 +69,11 @@ type Listener struct {
 	// LoginDomain is the domain of users who log in without one: "alice" is alice@LoginDomain.
 	// Empty: a log-in name is a whole address.
 	LoginDomain string `toml:"login_domain" reload:"yes"`
+	// CompleteDomain is the domain of addresses without one in MAIL and RCPT, such as "root" of a
+	// printer or a cron job, from users who have logged in and from relay.networks: "root" is
+	// root@CompleteDomain. Others are refused (501 5.1.7, 5.1.3). Empty: everybody is. A recipient
+	// "postmaster" alone goes where it always does.
+	CompleteDomain string `toml:"complete_domain" reload:"yes"`
 	// MaxLine is the longest line of a message that is taken, at least 998B. RFC 5322 2.1.1 has
 	// senders keep to 998 octets; longer lines are relayed as they came, and the next server may
 	// refuse them. "998B" refuses them here with 554 5.6.0.

@@ -71,6 +71,9 @@ func (c *Client) askServers(ctx context.Context, name string, qtype Type) Answer
 			c.stats.timeouts.Add(1)
 		}
 	}
+	if said == 0 {
+		c.stats.unanswered.Add(1)
+	}
 	return Answer{Outcome: Failed}
 }
 

@@ -46,7 +46,7 @@ type Client struct {
 	servers atomic.Pointer[servers]
 	sockets chan struct{} // one per question on the wire
 	stats   struct {
-		questions, tcp, retries, timeouts, mismatched, servfail atomic.Uint64
+		questions, tcp, retries, timeouts, mismatched, servfail, unanswered atomic.Uint64
 	}
 }
 
@@ -80,11 +80,14 @@ type Stats struct {
 	Questions, TCP, Retries uint64 // sent in all; of these by TCP; of these after a failure
 	// no answer in time; answers to something else; SERVFAIL and its like
 	Timeouts, Mismatched, Fail uint64
+	// Unanswered are the questions that no server said anything to: all are down, or cannot be
+	// reached.
+	Unanswered uint64
 }
 
 // Stats returns the counts.
 func (c *Client) Stats() Stats {
 	s := &c.stats
 	return Stats{s.questions.Load(), s.tcp.Load(), s.retries.Load(), s.timeouts.Load(),
-		s.mismatched.Load(), s.servfail.Load()}
+		s.mismatched.Load(), s.servfail.Load(), s.unanswered.Load()}
 }

@@ -315,3 +315,30 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// TestNobodyAnswers: a question that no server says anything to is counted, for whoever watches;
+// one that a server answers, be it that it cannot, is not.
+func TestNobodyAnswers(t *testing.T) {
+	good, silent := dnstest.Serve(t, zone), dnstest.Serve(t, zone)
+	silent.Behave("two.example", dnstest.Silence)
+	good.Behave("implicit.example", dnstest.Rcode(dns.RcodeServerFailure))
+	r := newTest(t, 20*time.Millisecond, silent)
+	askText(t, r, "two.example", TypeMX)
+	if n := r.Stats().Unanswered; n != 1 {
+		t.Errorf("%d questions without any answer, want 1", n)
+	}
+	gone, err := New(Options{Servers: []string{"127.0.0.1:1"}, Timeout: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	askText(t, gone, "two.example", TypeMX)
+	if n := gone.Stats().Unanswered; n != 1 {
+		t.Errorf("%d questions without any answer where nobody listens, want 1", n)
+	}
+	r = newTest(t, time.Second, good)
+	askText(t, r, "implicit.example", TypeA)
+	askText(t, r, "two.example", TypeMX)
+	if n := r.Stats().Unanswered; n != 0 {
+		t.Errorf("%d questions without any answer, want 0", n)
+	}
+}

@@ -3,6 +3,7 @@ package eventloop
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"runtime"
 	"sync"
@@ -222,8 +223,14 @@ func (e *Engine) leave() {
 // Connections returns the number of open connections.
 func (e *Engine) Connections() int { return int(e.active.Load()) }
 
-// MaxConnections returns the number of connections above which new ones are refused.
-func (e *Engine) MaxConnections() int { return e.o.MaxConnections }
+// MaxConnections returns the number of connections above which new ones are refused. Without an
+// engine, as in a test, there is none.
+func (e *Engine) MaxConnections() int {
+	if e == nil {
+		return math.MaxInt
+	}
+	return e.o.MaxConnections
+}
 
 // Stats returns the totals.
 func (e *Engine) Stats() Stats {

@@ -28,6 +28,8 @@ const (
 // Safe for use by several goroutines. It holds one entry a network with open connections, so that
 // it is bounded by their number.
 type Networks struct {
+	// Crowded hears, before the first connection, that there are so many that room should be made.
+	Crowded      func()
 	exempt       func(netip.Addr) bool
 	most         int // connections that there can be at all
 	bits4, bits6 int
@@ -50,8 +52,8 @@ type Door struct {
 // NewNetworks returns a count of nobody. most is what the process can bear, whatever the limits
 // say. Clients that are exempt have no limit for their network and listener.
 func NewNetworks(l Limits, most int, exempt func(netip.Addr) bool) *Networks {
-	n := &Networks{exempt: exempt, most: most, bits4: cmp.Or(l.NetworkBits4, 32),
-		bits6: cmp.Or(l.NetworkBits6, 64)}
+	n := &Networks{Crowded: func() {}, exempt: exempt, most: most,
+		bits4: cmp.Or(l.NetworkBits4, 32), bits6: cmp.Or(l.NetworkBits6, 64)}
 	n.mu.count, n.mu.doors = map[netip.Prefix]int{}, map[string]*Door{}
 	n.Configure(l)
 	return n
@@ -78,9 +80,33 @@ func (n *Networks) Door(name string) *Door {
 	return d
 }
 
-// Enter counts a connection, or says why there may be no further one. crowded: there are so many
-// that room should be made.
-func (d *Door) Enter(ip netip.Addr) (v Verdict, crowded bool) {
+// Accepted admits a connection that was just accepted: it has cost nothing yet, neither a place on
+// a loop nor a handshake. One of a balancer's, which are listed, has its place later, by Enter,
+// when the PROXY header has said whose it is.
+func (d *Door) Accepted(ip netip.Addr, balancers []netip.Prefix) Verdict {
+	if Listed(balancers, ip) {
+		return Admitted
+	}
+	return d.Enter(ip)
+}
+
+// Lost takes back an Accepted that admitted.
+func (d *Door) Lost(ip netip.Addr, balancers []netip.Prefix) {
+	if !Listed(balancers, ip) {
+		d.Leave(ip)
+	}
+}
+
+// Enter counts a connection, or says why there may be no further one.
+func (d *Door) Enter(ip netip.Addr) Verdict {
+	v, crowded := d.enter(ip)
+	if crowded {
+		d.networks.Crowded()
+	}
+	return v
+}
+
+func (d *Door) enter(ip netip.Addr) (v Verdict, crowded bool) {
 	n := d.networks
 	network, exempt := n.of(ip), n.exempt(ip)
 	n.mu.Lock()

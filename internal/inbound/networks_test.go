@@ -11,7 +11,7 @@ func TestNetworks(t *testing.T) {
 	d := n.Door("one")
 	enter := func(ip string, want Verdict) {
 		t.Helper()
-		if got, _ := d.Enter(netip.MustParseAddr(ip)); got != want {
+		if got := d.Enter(netip.MustParseAddr(ip)); got != want {
 			t.Errorf("%s: %v, want %v", ip, got, want)
 		}
 	}
@@ -50,8 +50,10 @@ func TestDoors(t *testing.T) {
 		t.Error("a listener has two counts")
 	}
 	stranger, trusted := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("127.0.0.1")
+	crowded := 0
+	n.Crowded = func() { crowded++ }
 	for i := range 12 {
-		if v, crowded := flooded.Enter(stranger); v != Admitted || crowded != (i >= 11) {
+		if v := flooded.Enter(stranger); v != Admitted || crowded != i/11 {
 			t.Fatalf("connection %d: %v, crowded: %v", i, v, crowded)
 		}
 	}
@@ -63,8 +65,26 @@ func TestDoors(t *testing.T) {
 		{flooded, stranger, ServerFull}, {flooded, trusted, Admitted}, {other, stranger, Admitted},
 		{other, stranger, Admitted}, {other, stranger, Admitted}, {other, trusted, ServerFull},
 	} {
-		if v, _ := c.door.Enter(c.ip); v != c.want {
+		if v := c.door.Enter(c.ip); v != c.want {
 			t.Errorf("%v: %v, want %v", c.ip, v, c.want)
+		}
+	}
+}
+
+// TestBalancers: a connection of a balancer has no place before its header has come.
+func TestBalancers(t *testing.T) {
+	n := NewNetworks(Limits{}, 1000, netip.Addr.IsLoopback)
+	d, from := n.Door("one"), []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	balancer, client := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")
+	for _, c := range []struct {
+		ip   netip.Addr
+		open int
+	}{{balancer, 0}, {client, 1}} {
+		if v := d.Accepted(c.ip, from); v != Admitted || n.mu.open != c.open {
+			t.Errorf("%v: %v, %d open", c.ip, v, n.mu.open)
+		}
+		if d.Lost(c.ip, from); n.mu.open != 0 {
+			t.Errorf("%v is lost: %d open", c.ip, n.mu.open)
 		}
 	}
 }

@@ -14,10 +14,12 @@ var levels = map[string]int{
 	"internal/telemetry": 0, "internal/lint": 0, "internal/glob": 0,
 	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/codec": 0,
 	"internal/fifo": 0, "internal/inbound": 0, "delivery/timers": 0,
+	"cluster/token":    0,
 	"internal/version": 0, "internal/certs": 0, "internal/unixsock": 0,
 	"internal/rsasign": 0,
 	// The words between operators and nodes, and how a command line is made.
-	"operate/admin/api": 2, "operate/admin/client": 3, "internal/cli": 3, "internal/datadir": 3,
+	"operate/admin/cmdline": 4, "signing/command": 5, "operate/admin/api": 2,
+	"operate/admin/client": 3, "internal/cli": 3, "internal/datadir": 3,
 	// The values that cross the layers.
 	"internal/mail": 1, "internal/message": 1, "internal/dns": 1, "internal/dsn": 2,
 	"internal/maillog": 2, "internal/trace": 3,
@@ -27,11 +29,13 @@ var levels = map[string]int{
 	"cluster/state": 3, "cluster/wire": 3, "queue": 3, "queue/machine": 3, "mailbox": 3,
 	"directory": 3,
 	// Packages that stand on one of them.
-	"cluster/secret": 4, "cluster/owner": 4, "signing": 4, "cluster/member": 4, "mailbox/remote": 4, "mailbox/archive": 4,
+	"cluster/secret": 4, "cluster/owner": 4, "signing": 4, "cluster/member": 4,
+	"mailbox/remote": 4, "mailbox/archive": 4,
 	"mailbox/router": 4, "directory/roster": 4, "directory/ldap": 4,
 	// The state machine of the control group: members and users in one.
 	"node/internal/controlgroup": 4,
-	"node/internal/peer":         4,
+	"node/internal/peer":         4, "node/internal/reserve": 3, "node/internal/collector": 3,
+	"node/internal/survey": 4,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
 	// own.
 	"smtpd": 5, "intake": 5, "delivery": 5, "delivery/local": 5, "delivery/mx": 5,
@@ -248,7 +252,7 @@ var homes = []struct {
 		"use record.SumOf and record.Hash"},
 	{"github.com/miekg/dns", []string{"internal/dns"}, true, []string{"mailauth/dkim"},
 		"use internal/dns, and internal/testkit/dns for a server"},
-	{"github.com/emersion/go-msgauth", nil, false, []string{"mailauth/dkim"},
+	{"github.com/emersion/go-msgauth", nil, false, []string{"mailauth/dkim", "signing", "e2e/signing"},
 		"use mailauth/dkim"},
 	{"github.com/pelletier/go-toml/v2", []string{"internal/config"}, false, nil,
 		"use internal/config"},

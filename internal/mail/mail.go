@@ -117,8 +117,8 @@ type Content struct {
 	Released func()
 }
 
-// Watcher reads a content while it arrives: all of it, in order, in pieces of any size, which it does
-// not keep. It is asked on an event loop and must not block.
+// Watcher reads a content while it arrives: all of it, in order, in pieces of any size, which it
+// does not keep. It is asked on an event loop and must not block.
 type Watcher interface {
 	Write(p []byte) (int, error) // never fails
 	// Release says that nobody wants what it has read.

@@ -11,9 +11,10 @@ import (
 	"syscall"
 )
 
-// What the systemd journal reads from standard error has the name of the process: all parts of the
-// server would be "postroad". So lines go to the journal's own socket, with the name that they have
-// in a file ("postroad/smtp") and as mail, so that a syslog daemon behind the journal knows, too.
+// Lines that the systemd journal reads from standard error have the name of the process: all parts
+// of the server would be "postroad". So lines go to the journal's own socket, with the name that
+// they have in a file ("postroad/smtp") and as mail, so that a syslog daemon behind the journal
+// knows, too.
 
 // journalSocket is where the journal takes datagrams (systemd.journal-fields(7), and
 // https://systemd.io/JOURNAL_NATIVE_PROTOCOL/).

@@ -3,6 +3,7 @@ package maillog
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/postroad/postroad/internal/smtp"
@@ -23,8 +24,11 @@ const (
 func (t Type) hasLine() bool { return t >= Reception && t <= AdminBounce || t == HandedOver }
 
 // component names the part of the server in a line's prefix as Postfix does.
-func (t Type) component() string {
-	switch t {
+func (r *Record) component() string {
+	if r.Type == Rejection && strings.HasPrefix(r.Protocol, "POP3") {
+		return "pop3"
+	}
+	switch r.Type {
 	case Reception, Rejection:
 		return "smtpd"
 	case Expiration, AdminBounce, HandedOver:

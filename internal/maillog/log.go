@@ -138,7 +138,7 @@ func (l *Log) Log(r *Record) {
 }
 
 func (f *form) record(b []byte, r *Record) []byte {
-	b = f.begin(b, r.At, r.Type.component(), "info")
+	b = f.begin(b, r.At, r.component(), "info")
 	if f.json {
 		b = appendMembers(b, r)
 	}

@@ -15,7 +15,7 @@ func (l *Log) Notice(level, event string, fields []Field, words string) {
 	fields = append([]Field{{"event", event}}, fields...)
 	form := l.form.Load()
 	if form.json {
-		l.lines.append(form.jsonEvent(level, fields, words))
+		l.lines.append(form.jsonEvent("", level, fields, words))
 		return
 	}
 	b := form.begin(nil, time.Time{}, "", level)
@@ -32,9 +32,24 @@ func (l *Log) Notice(level, event string, fields []Field, words string) {
 	l.lines.append(form.end(appendClean(append(b, ": "...), words, maxMessage)))
 }
 
+// Part writes a line of a part of the server, under its name. In JSON the fields are members of the
+// line; the words have them already.
+func (l *Log) Part(component string, fields []Field, words string) {
+	if l.lines == nil {
+		return
+	}
+	form := l.form.Load()
+	if form.json {
+		l.lines.append(form.jsonEvent(component, "info", fields, words))
+		return
+	}
+	b := form.begin(nil, time.Time{}, component, "info")
+	l.lines.append(form.end(appendClean(b, words, maxMessage)))
+}
+
 // jsonEvent puts the fields before msg, where begin leaves the line.
-func (f *form) jsonEvent(level string, fields []Field, words string) []byte {
-	b := f.begin(nil, time.Time{}, "", level)
+func (f *form) jsonEvent(component, level string, fields []Field, words string) []byte {
+	b := f.begin(nil, time.Time{}, component, level)
 	for _, m := range fields {
 		b = append(appendJSON(append(appendJSON(b, m.Name, maxAddress), ':'), m.Value, maxAddress),
 			',')

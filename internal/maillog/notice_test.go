@@ -3,6 +3,7 @@ package maillog
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -39,6 +40,44 @@ func TestNotice(t *testing.T) {
 		for k, v := range want {
 			if got[k] != v {
 				t.Errorf("%s is %q, want %q", k, got[k], v)
+			}
+		}
+	}
+}
+
+// TestPart: a line of a part has the part's name, and in JSON the members that the caller gives.
+func TestPart(t *testing.T) {
+	var text, js bytes.Buffer
+	for out, o := range map[*bytes.Buffer]Options{&text: {Prefix: true, Host: "h"},
+		&js: {JSON: true}} {
+		o.Lines = out
+		l := open(t, o)
+		l.Part("pop3", []Field{{"sasl_username", "a\"b"}}, "user=<a\"b>\n")
+		l.Log(&Record{Type: Rejection, Protocol: "POP3S", Mechanism: "USER", User: "x", Code: 535,
+			Text: "wrong"})
+		if err := l.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"h postroad/pop3[", "]: user=<a\"b>?\n",
+		"]: warning: unknown[]: SASL USER authentication failed: wrong, sasl_username=x\n"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in %s", want, text.String())
+		}
+	}
+	dec := json.NewDecoder(&js)
+	for _, want := range []map[string]any{
+		{"program": "postroad/pop3", "sasl_username": `a"b`, "msg": `user=<a"b>?`},
+		{"program": "postroad/pop3", "sasl_username": "x", "sasl_method": "USER",
+			"proto": "POP3S", "status": "rejected"},
+	} {
+		got := map[string]any{}
+		if err := dec.Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("%s is %v, want %v", k, got[k], v)
 			}
 		}
 	}

@@ -221,7 +221,7 @@ func (c *Converter) decide() bool {
 	}
 	for i := range c.tree.Parts {
 		boundary := c.tree.Parts[i].boundary()
-		// What is replaced in the text between parts must not make a delimiter of it.
+		// A replacement in the text between parts must not make a delimiter of it.
 		if wide(boundary) && !c.options.EightBit || strings.ContainsAny(boundary, replaced) {
 			return false
 		}

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"errors"
 	"strconv"
 	"time"
 )
@@ -34,6 +35,22 @@ func (f *Failure) Error() string {
 }
 
 func (f *Failure) Unwrap() error { return f.Cause }
+
+// ErrLogged is the cause of a failure that a session does not log: who returns it does, and not
+// each time.
+var ErrLogged = errors.New("logged elsewhere")
+
+// LogText is what the peer is told, with what only our log may say.
+func (f *Failure) LogText() string {
+	text := f.Text
+	if f.Log != "" {
+		text += " (" + f.Log + ")"
+	}
+	if f.Cause != nil && !errors.Is(f, ErrLogged) {
+		text += ": " + f.Cause.Error()
+	}
+	return text
+}
 
 // Temp makes a failure after which the same may succeed later.
 func Temp(code int, enhanced, text string) *Failure {

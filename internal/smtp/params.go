@@ -47,6 +47,9 @@ type Extensions struct {
 	// SMTPUTF8: for MAIL, that the parameter was offered; for RCPT, that MAIL of this transaction
 	// carried it (RFC 6531 3.4).
 	SMTPUTF8 bool
+	// Domain completes addresses that have none, but the bare postmaster (RFC 5321 4.5.1); "": they
+	// are refused.
+	Domain string
 }
 
 // MailArgs is what MAIL said.
@@ -95,6 +98,7 @@ func ParseMail(args []byte, ext Extensions) (m MailArgs, f *Failure) {
 	if why != "" {
 		return m, Perm(SyntaxError, "5.1.7", "Bad sender address: "+why)
 	}
+	p.complete(ext.Domain)
 	if p.address != "" && p.domain == "" {
 		return m, failNoDomain
 	}
@@ -173,6 +177,9 @@ func ParseRcpt(args []byte, ext Extensions) (r RcptArgs, f *Failure) {
 		return r, failRcptSyntax
 	}
 	p, rest, why := parsePath(rest)
+	if !strings.EqualFold(p.address, "postmaster") {
+		p.complete(ext.Domain)
+	}
 	switch {
 	case why != "":
 		return r, Perm(SyntaxError, "5.1.3", "Bad recipient address: "+why)

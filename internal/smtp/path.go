@@ -27,6 +27,13 @@ type path struct {
 	nonASCII bool
 }
 
+// complete gives a local part that stands alone a domain in its routing form.
+func (p *path) complete(domain string) {
+	if p.address != "" && p.domain == "" && domain != "" {
+		p.address, p.domain = p.address+"@"+domain, domain
+	}
+}
+
 // parsePath reads "<" [ A-d-l ":" ] Mailbox ">" at the start of s (RFC 5321 4.1.2) and returns what
 // follows it. A local part alone is allowed; the caller decides whether it will do. The reason for
 // a refusal is a sentence's end.

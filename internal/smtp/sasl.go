@@ -3,9 +3,10 @@ package smtp
 import (
 	"bytes"
 	"encoding/base64"
+	"strings"
 )
 
-// What AUTH exchanges of all protocols have in common.
+// This file has what the AUTH exchanges of all protocols have in common.
 
 // DecodeSASL decodes a client's message in an exchange (RFC 4954 4, RFC 5034 4); false: it is not
 // base64.
@@ -25,4 +26,15 @@ func ParsePlain(message []byte) (authzid, user, password string, ok bool) {
 		return "", "", "", false
 	}
 	return string(f[0]), string(f[1]), string(f[2]), true
+}
+
+// ScramUser returns the user name in the first message of a SCRAM client (RFC 5802 5.1), for the
+// log; "" when there is none.
+func ScramUser(message []byte) string {
+	for field := range bytes.SplitSeq(message, []byte{','}) {
+		if name, ok := bytes.CutPrefix(field, []byte("n=")); ok {
+			return strings.NewReplacer("=2C", ",", "=3D", "=").Replace(string(name))
+		}
+	}
+	return ""
 }

@@ -28,6 +28,8 @@ type Observer interface {
 	// list.
 	CounterBy(name, help, label, labelValue string, value uint64)
 	GaugeBy(name, help, label, labelValue string, value float64)
+	// Durations gives a histogram. Its name ends in _seconds.
+	Durations(name, help string, d *Durations)
 }
 
 // Area offers the figures that collect gives as metrics named postroad_<area>_<name>. collect is
@@ -90,6 +92,7 @@ type figure struct {
 	counter     bool
 	counts      map[string]uint64
 	gauges      map[string]float64
+	durations   *Durations // of a histogram, which has no label
 }
 
 func gather(area string, collect func(Observer)) (*collection, error) {
@@ -135,6 +138,17 @@ func (c *collection) GaugeBy(name, help, label, labelValue string, v float64) {
 	}
 }
 
+func (c *collection) Durations(name, help string, d *Durations) {
+	if !strings.HasSuffix(name, "_seconds") {
+		c.err = fmt.Errorf("%s: %q is no good name of a histogram: it ends in _seconds", c.area,
+			name)
+		return
+	}
+	if f := c.figure(name, help, "", false); f != nil {
+		f.durations = d
+	}
+}
+
 // capped is the label value under which a figure is kept.
 func capped[V any](have map[string]V, labelValue string) string {
 	if _, ok := have[labelValue]; !ok && len(have) >= maxLabels {
@@ -148,7 +162,11 @@ func (c *collection) metrics(start, now time.Time) []metricdata.Metrics {
 	for _, name := range c.order {
 		f := c.figures[name]
 		m := metricdata.Metrics{Name: "postroad_" + c.area + "_" + name, Description: f.help}
-		if f.counter {
+		switch {
+		case f.durations != nil:
+			m.Data = metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality,
+				DataPoints: []metricdata.HistogramDataPoint[float64]{f.durations.point(start, now)}}
+		case f.counter:
 			sum := metricdata.Sum[int64]{Temporality: metricdata.CumulativeTemporality,
 				IsMonotonic: true}
 			for value, n := range f.counts {
@@ -157,7 +175,7 @@ func (c *collection) metrics(start, now time.Time) []metricdata.Metrics {
 						Time: now, Value: int64(n)})
 			}
 			m.Data = sum
-		} else {
+		default:
 			var gauge metricdata.Gauge[float64]
 			for value, n := range f.gauges {
 				gauge.DataPoints = append(gauge.DataPoints,

@@ -26,7 +26,6 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
-	"go.opentelemetry.io/otel/metric"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -180,10 +179,6 @@ func (t *Telemetry) Tracer(name string) trace.Tracer {
 
 // Tracing reports whether any message is traced, so that callers can leave out the work around it.
 func (t *Telemetry) Tracing() bool { return t.traces != nil }
-
-// Meter returns the meter of a package, for instruments that Area does not offer, such as
-// histograms.
-func (t *Telemetry) Meter(name string) metric.Meter { return t.metrics.Meter(name) }
 
 // Shutdown exports what is waiting, until ctx ends.
 func (t *Telemetry) Shutdown(ctx context.Context) error {

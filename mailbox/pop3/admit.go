@@ -8,17 +8,12 @@ import (
 	"github.com/postroad/postroad/internal/inbound"
 )
 
-// Who may connect is decided when the connection is accepted: it has cost nothing yet, neither a
-// place on a loop nor a handshake. Behind a balancer it is decided when the PROXY header has come.
-// When places run short the connections go that have been silent for longest without a log-in
-// (eventloop.Room).
+// This file decides who may connect (inbound.Door). When places run short the connections go that
+// have been silent for longest without a log-in (eventloop.Room).
 
 // admit is eventloop.ListenerOptions.Admit.
 func (l *listener) admit(ip netip.Addr) (words []byte, ok bool) {
-	if inbound.Listed(l.ProxyFrom, ip) {
-		return nil, true
-	}
-	f := l.enter(ip)
+	f := refusal(l.door.Accepted(ip, l.ProxyFrom))
 	if f == nil {
 		return nil, true
 	}
@@ -29,18 +24,8 @@ func (l *listener) admit(ip netip.Addr) (words []byte, ok bool) {
 	return f.append(nil), false
 }
 
-// lost is eventloop.ListenerOptions.Lost.
-func (l *listener) lost(ip netip.Addr) {
-	if !inbound.Listed(l.ProxyFrom, ip) {
-		l.door.Leave(ip)
-	}
-}
-
-func (l *listener) enter(ip netip.Addr) *failure {
-	v, crowded := l.door.Enter(ip)
-	if crowded {
-		l.srv.makeRoom()
-	}
+// refusal is what a client is told that has no place.
+func refusal(v inbound.Verdict) *failure {
 	switch v {
 	case inbound.ServerFull:
 		return errServerFull
@@ -56,7 +41,7 @@ func (s *Session) enter() *failure {
 	if s.admitted {
 		return nil
 	}
-	if f := s.l.enter(s.addr.Addr()); f != nil {
+	if f := refusal(s.l.door.Enter(s.addr.Addr())); f != nil {
 		return f
 	}
 	s.admitted = true

@@ -192,6 +192,7 @@ func (s *Session) pass(args []byte, o *Output) *failure {
 	if s.state != statePassword {
 		return errNeedUser
 	}
+	s.sasl = &saslExchange{mechanism: mechanismUser}
 	s.authenticate(Login{User: s.said, Password: string(args)}, o)
 	s.said = ""
 	return nil

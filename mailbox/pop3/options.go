@@ -9,6 +9,7 @@ import (
 	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
 )
 
 // Options of a Server. They do not change while it runs, but for the Limits.
@@ -29,6 +30,8 @@ type Options struct {
 	// Ended hears of each session that had logged in, when it has ended; nil: nobody. It is called
 	// on event loops and must not block.
 	Ended func(*Ended)
+	// Log gets a record of each log-in that is refused; default: nowhere.
+	Log maillog.Sink
 	// Trusted clients are exempt from Limits.ConnectionsPerNetwork; nil: nobody is.
 	Trusted func(netip.Addr) bool
 	// Calls are the calls of Maildrops at once that wait for others (locks, removals); what is more
@@ -101,6 +104,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Ended == nil {
 		o.Ended = func(*Ended) {}
+	}
+	if o.Log == nil {
+		o.Log = maillog.Discard
 	}
 	if o.Trusted == nil {
 		o.Trusted = func(netip.Addr) bool { return false }

@@ -3,6 +3,7 @@ package pop3
 import (
 	"errors"
 
+	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/mailbox"
 )
@@ -26,7 +27,7 @@ var (
 	errLineTooLong = &failure{text: "Line too long"}
 	errLineEndless = &failure{text: "Line too long; goodbye", close: true}
 	errMalformed   = &failure{text: "Control octets in a command"}
-	errUnknown     = &failure{text: "Command not recognized; CAPA lists what is"}
+	errUnknown     = &failure{text: "Command not recognized; CAPA lists what is offered"}
 	errForeign     = &failure{text: "This is a POP3 server", close: true}
 	errNotNow      = &failure{text: "Not before you have logged in"}
 	errLoggedIn    = &failure{text: "Not after you have logged in"}
@@ -169,6 +170,21 @@ func (s *Session) refuseLogin(o *Output, f *failure) {
 		return
 	}
 	s.slow(f)
+}
+
+// record tells the log of a log-in that an authenticator refused, in the words that SMTP's have.
+func (s *Session) record(command string, f *smtp.Failure) {
+	log := s.l.srv.Log
+	if log == maillog.Discard || errors.Is(f, smtp.ErrLogged) {
+		return
+	}
+	r := &maillog.Record{Type: maillog.Rejection, At: s.now, Created: s.now, Protocol: "POP3",
+		Peer: s.addr, Code: f.Code, Enhanced: f.Enhanced, Text: f.LogText(), Command: command,
+		Mechanism: s.sasl.mechanism, User: s.sasl.user}
+	if s.secure {
+		r.Protocol = "POP3S"
+	}
+	log.Log(r)
 }
 
 // fail answers with a failure that is not the client's.

@@ -8,14 +8,19 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-const mechanisms = "PLAIN SCRAM-SHA-256"
+const (
+	mechanisms = "PLAIN SCRAM-SHA-256"
+	// mechanismUser is what the log calls USER and PASS, as CAPA does (RFC 2449 6.3).
+	mechanismUser = "USER"
+)
 
-// saslExchange is one AUTH exchange (RFC 5034). Each AUTH command has a new one, so that nothing of
-// a failed or cancelled exchange is left for the next (CVE-2011-1720).
+// saslExchange is one AUTH exchange (RFC 5034), or one of USER and PASS. Each AUTH command has a
+// new one, so that nothing of a failed or cancelled exchange is left for the next (CVE-2011-1720).
 type saslExchange struct {
-	next  func(*Session, []byte, *Output) *failure // what takes the client's next message
-	scram ScramExchange
-	done  string // SCRAM: who it will be once the client has seen our proof
+	mechanism, user string                                   // as the log has them
+	next            func(*Session, []byte, *Output) *failure // what takes the client's next message
+	scram           ScramExchange
+	done            string // SCRAM: who it will be once the client has seen our proof
 }
 
 // auth begins an exchange. Without an argument it lists the mechanisms, as servers did before CAPA.
@@ -28,7 +33,7 @@ func (s *Session) auth(args []byte, o *Output) *failure {
 	if f != nil {
 		return errAuthArgs
 	}
-	x := &saslExchange{}
+	x := &saslExchange{mechanism: mechanism}
 	switch mechanism {
 	case "PLAIN":
 		x.next = (*Session).saslPlain
@@ -74,12 +79,12 @@ func (s *Session) saslPlain(message []byte, o *Output) *failure {
 	if !ok {
 		return errAuthPlain
 	}
-	s.sasl = nil
 	s.authenticate(Login{Authzid: authzid, User: user, Password: password}, o)
 	return nil
 }
 
 func (s *Session) authenticate(login Login, o *Output) {
+	s.sasl.user = login.User
 	s.move(stateAuthenticating)
 	o.Action, o.Login = Authenticate, login
 }
@@ -96,8 +101,12 @@ func (s *Session) saslScram(message []byte, o *Output) *failure {
 		s.open(x.done, o)
 		return nil
 	}
+	if x.user == "" {
+		x.user = smtp.ScramUser(message)
+	}
 	answer, user, done, f := x.scram.Step(message)
 	if f != nil {
+		s.record("AUTH", f)
 		return loginFailure(f)
 	}
 	if done {
@@ -116,9 +125,14 @@ func (s *Session) Authenticated(now time.Time, user string, f *smtp.Failure, o *
 		return
 	}
 	if f != nil {
-		s.move(stateAuthorization)
-		s.refuseLogin(o, loginFailure(f))
+		command := "AUTH"
+		if s.sasl.mechanism == mechanismUser {
+			command = "PASS"
+		}
+		s.record(command, f)
+		s.failSASL(o, loginFailure(f))
 	} else {
+		s.sasl = nil
 		s.open(user, o)
 	}
 	s.settle(o)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"math"
 	"net"
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/postroad/postroad/internal/eventloop"
@@ -45,11 +45,12 @@ func New(o Options) (*Server, error) {
 		Options: o,
 		// without a time stamp, which would offer APOP
 		greeting: "+OK " + o.Hostname + " POP3 Postroad\r\n",
-		networks: inbound.NewNetworks(o.Limits.Limits, most(o.Engine), o.Trusted),
+		networks: inbound.NewNetworks(o.Limits.Limits, o.Engine.MaxConnections(), o.Trusted),
 		open:     inbound.NewOpen(),
 		calls:    newWorkers(o.Calls),
 		reads:    newWorkers(o.Reads),
 	}
+	s.networks.Crowded = s.makeRoom
 	if o.Engine != nil {
 		s.room = s.newRoom()
 	}
@@ -89,8 +90,9 @@ func (s *Server) Listener(o ListenerOptions) (eventloop.ListenerOptions, error) 
 			errors.New("pop3: a pop3s listener needs a TLS certificate")
 	}
 	treatment := eventloop.ListenerOptions{
-		Admit: shared.admit, Lost: shared.lost, Crowded: s.makeRoom,
-		New: func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
+		Admit: shared.admit, Crowded: s.makeRoom,
+		Lost: func(ip netip.Addr) { shared.door.Lost(ip, o.ProxyFrom) },
+		New:  func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
 	}
 	if !o.Implicit { // before the handshake there are no words
 		treatment.Full = errServerFull.append(nil)
@@ -137,12 +139,4 @@ func (s *Server) each(f func(*conn)) {
 
 func (s *Server) listener(o ListenerOptions) *listener {
 	return &listener{ListenerOptions: o, srv: s, door: s.networks.Door(o.Name)}
-}
-
-// most is how many connections there can be at all. Tests of a session have no engine.
-func most(e *eventloop.Engine) int {
-	if e == nil {
-		return math.MaxInt
-	}
-	return e.MaxConnections()
 }

@@ -112,7 +112,7 @@ func TestNoteOfOlderDisk(t *testing.T) {
 	mustBeConfig(t, "a recovery", Recover(t.Context(), file, cfg, true, func(string) {}), words...)
 
 	led(t, cfg, func(e *control.Editor) { // its log goes on, as that of one that has gone on alone
-		if _, err := e.AddToken(t.Context(), time.Hour); err != nil {
+		if _, err := e.AddToken(t.Context(), time.Hour, 0); err != nil {
 			t.Fatal(err)
 		}
 	})

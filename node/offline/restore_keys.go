@@ -38,7 +38,7 @@ func newKeyRestorer(
 // seal returns the command with which a row is restored; ok is false for a key that nobody here can
 // open.
 func (k *keyRestorer) seal(command []byte) (restored []byte, ok bool) {
-	restored, isKey, err := directory.Resealed(command, func(name string, sealed []byte) ([]byte, error) {
+	reseal := func(name string, sealed []byte) ([]byte, error) {
 		if k.old == nil {
 			return nil, secret.ErrNoKey
 		}
@@ -47,7 +47,8 @@ func (k *keyRestorer) seal(command []byte) (restored []byte, ok bool) {
 			return nil, err
 		}
 		return k.now.Seal(signing.Purpose(name), plain)
-	})
+	}
+	restored, isKey, err := directory.Resealed(command, reseal)
 	if isKey && err != nil {
 		k.left++
 		return nil, false

@@ -50,12 +50,12 @@ func said(err error) error {
 // Init makes this node the first of a cluster that others may join.
 func (op *Operator) Init(ctx context.Context) error { return said(op.o.Open(ctx)) }
 
-// Token makes a secret with which nodes join, for as long as ttl.
-func (op *Operator) Token(ctx context.Context, ttl time.Duration) (string, error) {
+// Token makes a secret with which that many nodes join, for as long as ttl; uses 0: any number.
+func (op *Operator) Token(ctx context.Context, ttl time.Duration, uses int) (string, error) {
 	if err := op.Init(ctx); err != nil {
 		return "", err
 	}
-	token, err := op.o.Changes.AddToken(ctx, ttl)
+	token, err := op.o.Changes.AddToken(ctx, ttl, uses)
 	if err != nil {
 		return "", said(err)
 	}
@@ -66,8 +66,11 @@ func (op *Operator) Token(ctx context.Context, ttl time.Duration) (string, error
 func (op *Operator) Tokens(context.Context) []api.JoinToken {
 	all := []api.JoinToken{}
 	for _, t := range op.o.State.TokenList(time.Now()) {
-		all = append(all, api.JoinToken{Begins: t.Secret[:min(8, len(t.Secret)/2)],
-			Expires: t.Expires})
+		one := api.JoinToken{Begins: t.Begins, Expires: t.Expires, Nodes: max(0, t.Left())}
+		if t.Secret != "" {
+			one.Begins = t.Secret[:min(8, len(t.Secret)/2)]
+		}
+		all = append(all, one)
 	}
 	return all
 }
@@ -86,7 +89,7 @@ func (op *Operator) knows(ctx context.Context, token string) error {
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for !slices.Contains(op.o.State.Tokens(time.Now()), token) {
+	for !op.o.State.Knows(token, time.Now()) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -118,6 +121,7 @@ func (op *Operator) Drain(
 		return said(err)
 	}
 	home, _ := op.o.State.HomeOf(m.ID) // once it is retired, none
+	drains := false
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
 	for {
@@ -128,6 +132,12 @@ func (op *Operator) Drain(
 		if len(op.o.State.Placed(m.ID)) == 0 {
 			return nil
 		}
+		now, _ := op.o.State.Member(m.ID)
+		if drains && now.State == control.Active {
+			return api.Fail(api.ExitTemporary, m.Name+" takes part again: somebody undrained it",
+				"if that was a mistake, drain it again")
+		}
+		drains = drains || now.State == control.Draining
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -137,6 +147,19 @@ func (op *Operator) Drain(
 			)
 		}
 	}
+}
+
+// Undrain has a draining node take part again.
+func (op *Operator) Undrain(ctx context.Context, node string) error {
+	m, err := op.find(node)
+	if err != nil {
+		return err
+	}
+	if m.State == control.Active {
+		return api.Fail(api.ExitData, m.Name+" is not being drained: it takes part",
+			"`postroad cluster status` shows the nodes and their states")
+	}
+	return said(op.o.Changes.Undrain(ctx, m.ID))
 }
 
 // lastThatTakes refuses to drain the only node that takes mail: nobody would take it then, and
@@ -325,8 +348,8 @@ func without(err error, silent []string) error {
 	return err
 }
 
-// Backup writes the rows of the control group, and with withKeys the keys with which its secrets are
-// sealed.
+// Backup writes the rows of the control group, and with withKeys the keys with which its secrets
+// are sealed.
 func (op *Operator) Backup(_ context.Context, w io.Writer, withKeys bool) error {
 	id, _ := op.o.State.Cluster()
 	var extra []controlgroup.Row

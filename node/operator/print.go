@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/operate/admin/api"
 )
@@ -61,6 +62,24 @@ func printMoves(c *cli.Console, st *api.ClusterStatus) {
 	}
 }
 
+// FewLeft says what two nodes mean, and what to do, where without one, which may be "", no more are
+// left: a majority of two is both.
+func FewLeft(st *api.ClusterStatus, without string) string {
+	count := 0
+	for i := range st.Members {
+		m := &st.Members[i]
+		takesPart := m.State == string(control.Active) || m.State == string(control.Draining)
+		if takesPart && m.Name != without && strconv.Itoa(int(m.ID)) != without {
+			count++
+		}
+	}
+	if count != 2 {
+		return ""
+	}
+	return "two nodes are left, and the cluster takes mail only while both answer: let a third " +
+		"join (`postroad cluster token` says how)"
+}
+
 func survival(st *api.ClusterStatus) string {
 	leaderless := 0
 	for i := range st.Groups {
@@ -73,7 +92,11 @@ func survival(st *api.ClusterStatus) string {
 			" without a leader, of which nothing more is known"
 	}
 	if st.Survives == 0 {
-		return "no node may die without a stop"
+		s := "no node may die without a stop"
+		if advice := FewLeft(st, ""); advice != "" {
+			s += "; " + advice
+		}
+		return s
 	}
 	return "any " + cli.Number(int64(st.Survives), "node") + " may fail, and nothing stops"
 }

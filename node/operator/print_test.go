@@ -18,6 +18,23 @@ func TestOctets(t *testing.T) {
 	}
 }
 
+// TestFewLeft: two nodes are told of where one survives no loss, and before there are no more.
+func TestFewLeft(t *testing.T) {
+	st := &api.ClusterStatus{Members: []api.MemberStatus{{ID: 1, Name: "mx1", State: "active"},
+		{ID: 2, Name: "mx2", State: "draining"}, {ID: 3, Name: "mx3", State: "active"},
+		{ID: 4, Name: "mx4", State: "removed"}, {ID: 5, Name: "mx5", State: "joining"}}}
+	const two = "two nodes are left, and the cluster takes mail only while both answer"
+	for without, want := range map[string]bool{"": false, "mx4": false, "mx2": true, "2": true} {
+		if got := FewLeft(st, without); strings.HasPrefix(got, two) != want {
+			t.Errorf("without %q: %q", without, got)
+		}
+	}
+	st.Members = st.Members[:2]
+	if got := survival(st); !strings.Contains(got, two) || !strings.Contains(got, "cluster token") {
+		t.Errorf("status: %s", got)
+	}
+}
+
 // TestPrintWaits: a limit that holds mail back is told, beside the last answer if that is another.
 func TestPrintWaits(t *testing.T) {
 	for _, p := range []struct {

@@ -97,15 +97,37 @@ func TestDrainIsWatched(t *testing.T) {
 	})
 }
 
+// TestUndrain: a node that is being drained takes part again, and who watches the drain hears it.
+func TestUndrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		w.leads(2, w.home(2), 5)
+		op := w.operator()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		steps := 0
+		err := op.Drain(ctx, "mx2", func(api.DrainProgress) {
+			if steps++; steps == 2 {
+				w.ok(op.Undrain(ctx, "mx2"))
+			}
+		})
+		refused(t, "the drain", err, api.ExitTemporary, "mx2 takes part again")
+		if m, _ := w.state.Member(2); m.State != control.Active {
+			t.Errorf("mx2 is %s", m.State)
+		}
+		refused(t, "once more", op.Undrain(ctx, "mx2"), api.ExitData, "mx2 is not being drained")
+	})
+}
+
 // TestToken: the node is open to others before they hear of a secret, and knows it itself.
 func TestToken(t *testing.T) {
 	w := newWorld(t, 1)
-	token, err := w.operator().Token(t.Context(), time.Hour)
+	token, err := w.operator().Token(t.Context(), time.Hour, 1)
 	if err != nil || w.opened != 1 {
 		t.Fatalf("%v, opened %d times", err, w.opened)
 	}
-	if all := w.state.Tokens(time.Now()); len(all) != 1 || all[0] != token {
-		t.Errorf("%q is not among %q", token, all)
+	if all := w.state.TokenList(time.Now()); len(all) != 1 || !w.state.Knows(token, time.Now()) {
+		t.Errorf("%v is not among %v", token, all)
 	}
 }
 

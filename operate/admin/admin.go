@@ -22,7 +22,7 @@
 //	GET  /v1/config/show                                         ConfigShown
 //	POST /v1/trace                                TraceRequest   stream of TraceItem
 //	GET  /v1/cluster/status                                      ClusterStatus
-//	POST /v1/cluster/{init,token,remove,replace}  ClusterRequest {} or the token
+//	POST /v1/cluster/{init,token,remove,replace,undrain} ClusterRequest {} or the token
 //	POST /v1/cluster/{tokens,revoke}              ClusterRequest JoinTokens or {}
 //	POST /v1/cluster/drain                        ClusterRequest stream of DrainProgress
 //	GET  /v1/cluster/backup                                      octets
@@ -30,17 +30,17 @@
 //	POST /v1/{suspend,resume}                     SuspendRequest Acknowledgement
 //	GET  /v1/users                                               stream of User
 //	GET  /v1/users/show?name=ADDRESS                             User
-//	POST /v1/users                                UserRequest    add
-//	POST /v1/users/{passwd,set,remove}            UserRequest
+//	POST /v1/users                                UserRequest    {}: it is added
+//	POST /v1/users/{passwd,set,remove}            UserRequest    {}
 //	POST /v1/users/stage                          StageRequest   StageAnswer
 //	POST /v1/users/{publish,discard}              StageRequest   stream of progress and a Total
 //	POST /v1/users/sync                           SyncRequest    SyncAnswer
 //	GET  /v1/users/stages, /v1/users/export                      stream of Stage, ExportedUser
 //	GET  /v1/domains, /v1/domains?configured                     stream of Domain
-//	POST /v1/domains, /v1/domains/{set,remove}    DomainRequest  add
+//	POST /v1/domains, /v1/domains/{set,remove}    DomainRequest  {}; without a verb: it is added
 //	GET  /v1/aliases                                             stream of Alias
 //	GET  /v1/aliases/show?name=ADDRESS                           Alias
-//	POST /v1/aliases, /v1/aliases/{set,remove}    AliasRequest   add
+//	POST /v1/aliases, /v1/aliases/{set,remove}    AliasRequest   {}; without a verb: it is added
 //	GET  /v1/dkim                                                stream of SigningKey
 //	GET  /v1/dkim/show?domain=DOMAIN&selector=S                  SigningKeys
 //	POST /v1/dkim, /v1/dkim/{check,rotate,retire} DKIMRequest    SigningKeys

@@ -20,8 +20,9 @@ type Cluster interface {
 	Status(ctx context.Context) (api.ClusterStatus, error)
 	// Init makes this node the first of a cluster; again, it does nothing.
 	Init(ctx context.Context) error
-	// Token makes a secret with which nodes join for as long as ttl; 0: for ever.
-	Token(ctx context.Context, ttl time.Duration) (string, error)
+	// Token makes a secret with which so many nodes join for as long as ttl; uses 0: any number,
+	// ttl 0: for ever.
+	Token(ctx context.Context, ttl time.Duration, uses int) (string, error)
 	// Tokens lists the tokens that are good now, and Revoke ends them all.
 	Tokens(ctx context.Context) []api.JoinToken
 	Revoke(ctx context.Context) error
@@ -29,6 +30,8 @@ type Cluster interface {
 	// its home group; nil means that it may be removed. progress, which may be nil, hears of each
 	// step and at least every few seconds. When ctx ends the node goes on draining.
 	Drain(ctx context.Context, node string, progress func(api.DrainProgress)) error
+	// Undrain has a draining node take part again, and ends a drain that is watched.
+	Undrain(ctx context.Context, node string) error
 	// Remove retires a drained node for ever; with force, one that is dead and was not drained.
 	Remove(ctx context.Context, node string, force bool) error
 	// Replace gives a dead node's places to another, which has joined, and removes the dead one.
@@ -59,7 +62,7 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 				c.Init(ctx)
 		},
 		"token": func(ctx context.Context, r *api.ClusterRequest) (any, error) {
-			token, err := c.Token(ctx, time.Duration(r.TTL)*time.Second)
+			token, err := c.Token(ctx, time.Duration(r.TTL)*time.Second, r.Uses)
 			return token, err
 		},
 		"tokens": func(ctx context.Context, _ *api.ClusterRequest) (any, error) {
@@ -67,6 +70,9 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 		},
 		"revoke": func(ctx context.Context, _ *api.ClusterRequest) (any, error) {
 			return struct{}{}, c.Revoke(ctx)
+		},
+		"undrain": func(ctx context.Context, r *api.ClusterRequest) (any, error) {
+			return struct{}{}, c.Undrain(ctx, r.Node)
 		},
 		"remove": func(ctx context.Context, r *api.ClusterRequest) (any, error) {
 			return struct{}{}, c.Remove(ctx, r.Node, r.Force)

@@ -32,7 +32,7 @@ func (c *fakeCluster) Status(context.Context) (api.ClusterStatus, error) {
 		Members: []api.MemberStatus{{ID: 1, Name: "mx1", Self: true}}}, nil
 }
 func (c *fakeCluster) Init(context.Context) error { return c.note("init") }
-func (c *fakeCluster) Token(_ context.Context, ttl time.Duration) (string, error) {
+func (c *fakeCluster) Token(_ context.Context, ttl time.Duration, _ int) (string, error) {
 	return "secret", c.note("token %v", ttl)
 }
 func (c *fakeCluster) Drain(
@@ -43,6 +43,9 @@ func (c *fakeCluster) Drain(
 }
 func (c *fakeCluster) Tokens(context.Context) []api.JoinToken { return nil }
 func (c *fakeCluster) Revoke(context.Context) error           { return c.note("revoke") }
+func (c *fakeCluster) Undrain(_ context.Context, node string) error {
+	return c.note("undrain %s", node)
+}
 func (c *fakeCluster) Remove(_ context.Context, node string, _ bool) error {
 	return c.note("remove %s", node)
 }
@@ -66,13 +69,14 @@ func TestClusterRequests(t *testing.T) {
 		!strings.Contains(string(raw), `"cluster":"c1"`) {
 		t.Errorf("status: %s, %v", raw, err)
 	}
-	if token, err := n.client.Token(ctx, 90*time.Minute); err != nil || token != "secret" {
+	if token, err := n.client.Token(ctx, 90*time.Minute, 1); err != nil || token != "secret" {
 		t.Errorf("token: %q, %v", token, err)
 	}
 	var seen []api.DrainProgress
 	err := errors.Join(
 		n.client.ClusterChange(ctx, "init", api.ClusterRequest{}),
 		n.client.Drain(ctx, "mx3", func(p api.DrainProgress) { seen = append(seen, p) }),
+		n.client.ClusterChange(ctx, "undrain", api.ClusterRequest{Node: "mx3"}),
 		n.client.ClusterChange(ctx, "remove", api.ClusterRequest{Node: "mx3"}),
 		n.client.ClusterChange(ctx, "replace", api.ClusterRequest{Node: "mx2", New: "mx4"}),
 	)
@@ -84,8 +88,8 @@ func TestClusterRequests(t *testing.T) {
 	if err := n.client.Backup(ctx, &backup, false); err != nil || backup.Len() != 20*64<<10 {
 		t.Errorf("backup: %d octets, %v", backup.Len(), err)
 	}
-	if want := []string{"token 1h30m0s", "init", "drain mx3", "remove mx3", "replace mx2 mx4",
-		"backup"}; !slices.Equal(c.did, want) {
+	if want := []string{"token 1h30m0s", "init", "drain mx3", "undrain mx3", "remove mx3",
+		"replace mx2 mx4", "backup"}; !slices.Equal(c.did, want) {
 		t.Errorf("the cluster heard %q", c.did)
 	}
 }
@@ -101,6 +105,7 @@ func TestClusterRefusals(t *testing.T) {
 		{"remove", api.ClusterRequest{}, api.ExitUsage},
 		{"replace", api.ClusterRequest{Node: "mx1"}, api.ExitUsage},
 		{"drain", api.ClusterRequest{}, api.ExitUsage},
+		{"undrain", api.ClusterRequest{}, api.ExitUsage},
 		{"replace", api.ClusterRequest{Node: "mx1", New: "mx1"}, api.ExitData},
 		{"token", api.ClusterRequest{TTL: -1}, api.ExitData},
 		{"token", api.ClusterRequest{TTL: 1 << 40}, api.ExitData},

@@ -7,8 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/codec"
 )
 
-// What Apply returns, in the form in which it travels to a proposer on another member: version,
-// kind, and what the kind says.
+// This file has the results of Apply, in the form in which they travel to a proposer on another
+// member: version, kind, and what the kind says.
 const (
 	resultNone = iota
 	resultAccept

@@ -22,8 +22,8 @@ import (
 //   - fail is reported to the sender.
 //   - Nothing that is suspended is begun between the end of suspend and the begin of resume.
 //
-// What SMTP cannot rule out is excused as a further copy is: the end of the data was on its way
-// when its sender's ownership ended by a fault. A verb with another exit status than 0 promises
+// A copy that SMTP cannot rule out is excused as a further copy is: the end of the data was on its
+// way when its sender's ownership ended by a fault. A verb with another exit status than 0 promises
 // nothing, and may have been done. What a majority has forgotten is counted apart
 // (check_forgot.go).
 

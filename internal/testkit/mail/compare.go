@@ -4,7 +4,7 @@ import (
 	"github.com/postroad/postroad/bench/record"
 )
 
-// What Compare takes and returns is the bench's.
+// The types that Compare takes and returns are the bench's.
 type (
 	Rules   = record.Rules
 	Report  = record.Report

@@ -119,6 +119,8 @@ type ClusterRequest struct {
 	Node string `json:"node,omitempty"`
 	New  string `json:"new,omitempty"` // of replace
 	TTL  int64  `json:"ttl,omitempty"` // of token: seconds; 0: for ever
+	// Uses, of token, is how many nodes it lets in; 0: any number.
+	Uses int `json:"uses,omitempty"`
 	// Force removes a node that does not answer and was not drained.
 	Force bool `json:"force,omitempty"`
 }
@@ -127,14 +129,24 @@ type ClusterRequest struct {
 type JoinToken struct {
 	Begins  string    `json:"begins"`
 	Expires time.Time `json:"expires,omitzero"` // zero: never; it is in the nodes' files
+	Nodes   int       `json:"nodes,omitempty"`  // that it lets in still; 0: any number
 }
 
 // String is for people.
 func (t *JoinToken) String() string {
-	if t.Expires.IsZero() {
-		return t.Begins + "...  good until it is revoked (cluster.token_file, or --ttl 0s)"
+	who := "any number of nodes"
+	switch {
+	case t.Nodes == 1:
+		who = "one node"
+	case t.Nodes > 1:
+		who = fmt.Sprint(t.Nodes, " nodes")
 	}
-	return t.Begins + "...  good until " + t.Expires.Local().Format("2006-01-02 15:04:05")
+	if t.Expires.IsZero() {
+		return t.Begins + "...  for " + who +
+			", good until it is revoked (cluster.token_file, or --ttl 0s)"
+	}
+	return t.Begins + "...  for " + who + ", good until " +
+		t.Expires.Local().Format("2006-01-02 15:04:05")
 }
 
 // Check finds what cannot be meant.

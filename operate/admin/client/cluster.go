@@ -16,15 +16,17 @@ func (c *Client) ClusterStatus(ctx context.Context) (st json.RawMessage, err err
 	return st, err
 }
 
-// ClusterChange runs "init", "remove", "replace" or "revoke".
+// ClusterChange runs "init", "undrain", "remove", "replace" or "revoke".
 func (c *Client) ClusterChange(ctx context.Context, verb string, r api.ClusterRequest) error {
 	return c.Call(ctx, "POST", "/v1/cluster/"+verb, r, &struct{}{})
 }
 
-// Token returns a new join token; ttl 0: it is good for ever.
-func (c *Client) Token(ctx context.Context, ttl time.Duration) (token string, err error) {
+// Token returns a new join token for so many nodes; uses 0: any number, ttl 0: for ever.
+func (c *Client) Token(
+	ctx context.Context, ttl time.Duration, uses int,
+) (token string, err error) {
 	err = c.Call(ctx, "POST", "/v1/cluster/token",
-		api.ClusterRequest{TTL: int64(ttl / time.Second)}, &token)
+		api.ClusterRequest{TTL: int64(ttl / time.Second), Uses: uses}, &token)
 	return token, err
 }
 

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"strings"
 	"time"
 
+	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -117,6 +119,29 @@ func (c *Client) Aliases(ctx context.Context, fn func(json.RawMessage) error) er
 func (c *Client) listing(ctx context.Context, path string, fn func(json.RawMessage) error) error {
 	total, err := c.Stream(ctx, "GET", path, nil, fn, nil)
 	return cmp.Or(err, total.Incomplete())
+}
+
+// NotLocal returns a warning when the mail for an address does not come here: its domain is
+// neither in the directory nor in the configuration of the node that is asked. "": it
+// does, or that cannot be told.
+func (c *Client) NotLocal(ctx context.Context, address string) string {
+	at := strings.LastIndexByte(address, '@')
+	domain, err := smtp.Domain(address[at+1:])
+	if at < 0 || err != nil {
+		return ""
+	}
+	found := false
+	err = c.AllDomains(ctx, func(raw json.RawMessage) error {
+		var d api.Domain
+		err := json.Unmarshal(raw, &d)
+		found = found || d.Name == domain
+		return err
+	})
+	if found || err != nil {
+		return ""
+	}
+	return "warning: " + domain + " is no domain of this cluster, so mail for " + address +
+		" does not come here: `postroad domain add " + domain + "` makes it one"
 }
 
 func (c *Client) change(ctx context.Context, path, verb string, request any) error {

@@ -12,33 +12,9 @@ import (
 	"testing"
 
 	"github.com/postroad/postroad/internal/inbound"
+	"github.com/postroad/postroad/node/internal/reserve"
 	"github.com/postroad/postroad/operate/admin/api"
 )
-
-// The reserve is there only when all of it is, and a part of one is made whole.
-func TestReserve(t *testing.T) {
-	r := reserveOf(t.TempDir())
-	if r.held() || r.hollow() {
-		t.Error("it is there before it was made")
-	}
-	for range 2 {
-		if err := r.make(1 << 20); err != nil {
-			t.Fatal(err)
-		}
-		if !r.held() || r.hollow() {
-			t.Error("it is not there after it was made")
-		}
-	}
-	if err := os.Truncate(r.dir+"/0", 0); err != nil {
-		t.Fatal(err)
-	}
-	if !r.hollow() {
-		t.Error("a copy without its room passes for the reserve")
-	}
-	if err := r.giveUp(); err != nil || r.held() || r.left() {
-		t.Errorf("it is there after it was given up: %v", err)
-	}
-}
 
 // TestLogMakesRoom: a log without room gets the reserve, one half at a time, and mail is refused
 // from then on.
@@ -47,19 +23,19 @@ func TestLogMakesRoom(t *testing.T) {
 	said := 0
 	p := newPressure(dir, 0, inbound.NewSpace(inbound.Limits{}, netip.Addr.IsLoopback),
 		func() int { return 3 }, func(string, ...any) { said++ })
-	r := reserveOf(dir)
-	if err := r.make(1 << 20); err != nil {
+	r := reserve.Of(dir)
+	if err := r.Make(1 << 20); err != nil {
 		t.Fatal(err)
 	}
 	alone := p.space.Left() * 3
 	p.free.Store(new(100.0)) // as much as it has: no room is set aside again
-	if !p.makeRoom() || r.held() || !r.left() {
+	if !p.makeRoom() || r.Held() || !r.Left() {
 		t.Error("the log does not get half of the reserve")
 	}
 	if f := p.Failure(); f == nil || f.Code != 452 {
 		t.Errorf("mail on a full disk: %v", f)
 	}
-	if !p.makeRoom() || r.left() || p.makeRoom() || said != 2 {
+	if !p.makeRoom() || r.Left() || p.makeRoom() || said != 2 {
 		t.Errorf("the log does not get the other half once; %d lines", said)
 	}
 	p.free.Store(new(0.0))

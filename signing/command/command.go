@@ -1,4 +1,5 @@
-package main
+// Package command is `postroad dkim`: the keys with which mail is signed.
+package command
 
 import (
 	"cmp"
@@ -11,10 +12,14 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
+	"github.com/postroad/postroad/operate/admin/cmdline"
 )
 
-var dkimCommands = []cli.Command{
-	{Name: "generate", Args: "DOMAIN [--selector NAME] [--algorithm rsa|ed25519] [--bits N] [--tenant NAME] [--key FILE]",
+// Commands are its subcommands.
+var Commands = []cli.Command{
+	{Name: "generate",
+		Args: "DOMAIN [--selector NAME] [--algorithm rsa|ed25519] [--bits N] " +
+			"[--tenant NAME] [--key FILE]",
 		Short: "make a key for a domain", Run: runDKIMGenerate, Long: `
 Prints the record that belongs into DNS. Mail of the domain is signed with the key as soon as the record is seen there, which is looked for every
 minute; nothing is signed before. Signed is mail of authenticated users who may send as the author in From, and with --tenant also what the trusted
@@ -67,7 +72,7 @@ func (k *keyWords) ask(
 	ctx context.Context, c *cli.Console, fs *flag.FlagSet, args []string, verb string,
 	print func(*cli.Console, *api.SigningKey),
 ) (keys []*api.SigningKey, err error) {
-	err = withOne(c, fs, args, "domain", func(client *client.Client, domain string) error {
+	err = cmdline.WithOne(c, fs, args, "domain", func(client *client.Client, domain string) error {
 		k.request.Domain = domain
 		var found api.SigningKeys
 		if verb == "show" {
@@ -110,8 +115,8 @@ func runDKIMGenerate(ctx context.Context, c *cli.Console, args []string) error {
 
 // printRecord says what is to be published.
 func printRecord(c *cli.Console, k *api.SigningKey) {
-	fmt.Fprintf(c.Err, "the key %s of %s is made. Put this record into DNS; mail is signed when it "+
-		"is seen there:\n", k.Selector, k.Domain)
+	fmt.Fprintf(c.Err, "the key %s of %s is made. Put this record into DNS; mail is signed when "+
+		"it is seen there:\n", k.Selector, k.Domain)
 	fmt.Fprintln(c.Out, k.Zone)
 }
 
@@ -122,12 +127,12 @@ func runDKIMRotate(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 func runDKIMList(ctx context.Context, c *cli.Console, args []string) error {
-	return list(ctx, c, args, (*client.Client).SigningKeys, printKey)
+	return cmdline.List(ctx, c, args, (*client.Client).SigningKeys, printKey)
 }
 
 // printKey prints one line of a listing.
 func printKey(c *cli.Console, k *api.SigningKey) error {
-	return printAbout(c, k.Domain+" "+k.Selector, [][2]string{{"", k.State}, {"", keyKind(k)},
+	return cmdline.About(c, k.Domain+" "+k.Selector, [][2]string{{"", k.State}, {"", keyKind(k)},
 		{"tenant ", k.Tenant}, {"since ", k.Since.Format(time.RFC3339)}}, nil)
 }
 
