@@ -151,7 +151,7 @@ func TestShardsMoveUnderLoad(t *testing.T) {
 		Interval: kit.Pace(8, 10*time.Millisecond), Message: r.Message})
 	rs := startReaders(r, 2)
 	some := kit.Rounds(100, 300)
-	more(r, load, some, rs, 20)
+	more(r, load, kit.Rounds(100, 500), rs, 20)
 	growInSight(r, shards)
 	more(r, load, some, rs, 20)
 	leaver, sent := r.Cluster.Nodes()[1], []mailtest.Sent(nil)
