@@ -24,6 +24,7 @@ func (m *many) join(x *member, id uint64) *Group {
 // TestBeatsTogether: what a leader says of all its groups to a member is in one frame, and every
 // group's lease rests on the answers.
 func TestBeatsTogether(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	var groups []*Group
 	for id := HomeGroup + 1; id < HomeGroup+5; id++ {
@@ -65,6 +66,7 @@ func TestBeatsTogether(t *testing.T) {
 // TestBeatsDuringAStop: a stop holds the node's lock until the groups have ended, which they do
 // only when their heartbeats have.
 func TestBeatsDuringAStop(t *testing.T) {
+	t.Parallel()
 	_, one := newThree(t)
 	one.node.mu.Lock()
 	defer one.node.mu.Unlock()
@@ -88,6 +90,7 @@ func (m *many) deaf(x *member) {
 // TestBeatsToAnOlderMember: members of a version before get raft's own heartbeats. The leader keeps
 // its lease by them.
 func TestBeatsToAnOlderMember(t *testing.T) {
+	t.Parallel()
 	m := newMany(t, 3)
 	one := m.start(1)
 	m.leader()
@@ -112,6 +115,7 @@ func TestBeatsToAnOlderMember(t *testing.T) {
 
 // TestHoldsForAnOlderLeader: a leader of a version before counts on an answer for longer.
 func TestHoldsForAnOlderLeader(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	two := m.members[2].node
 	m.until("it has heard frames", func() bool { _, ok := two.beats.Hold(1); return ok })

@@ -11,6 +11,7 @@ import (
 // is elected in the next term. Else each might vote for itself, and raft would wait for a timeout
 // and more.
 func TestTwoStandAtOnce(t *testing.T) {
+	t.Parallel()
 	m, _ := newThree(t)
 	led := m.leader()
 	term := led.g.raft.CurrentTerm()
@@ -62,6 +63,7 @@ func TestAheadStandsAtOnce(t *testing.T) {
 // TestShorterLogGivesWay: a member that stands before another promises that one nothing, unless the
 // other has more in its log. Else neither is elected until the first has stood for long enough.
 func TestShorterLogGivesWay(t *testing.T) {
+	t.Parallel()
 	m, _ := newThree(t)
 	led := m.leader()
 	first, second := m.members[1], m.members[2]

@@ -22,6 +22,7 @@ func current(t *testing.T, x *member, patience time.Duration) error {
 // leader or not, right after a start too; who cannot ask a leader that leads for sure says what is
 // missing.
 func TestCurrent(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	three := m.members[3]
 	for i := range 20 {
@@ -63,6 +64,7 @@ func TestCurrent(t *testing.T) {
 // TestCurrentOfAnOldLeader: a leader of a program that knows no such question is believed in what
 // it said last.
 func TestCurrentOfAnOldLeader(t *testing.T) {
+	t.Parallel()
 	m := newMany(t, 3)
 	m.serves = func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

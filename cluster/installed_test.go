@@ -10,6 +10,7 @@ import (
 // TestSnapshotComesTwice: a member that has a snapshot and entries after it keeps both when its
 // leader sends that snapshot once more, and takes over no state for it.
 func TestSnapshotComesTwice(t *testing.T) {
+	t.Parallel()
 	m := newMany(t, 2)
 	m.onFailure = func(err error) { t.Errorf("a member stopped: %v", err) }
 	one, two := m.takeOver()

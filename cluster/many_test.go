@@ -60,17 +60,22 @@ func newMany(t *testing.T, n int) *many {
 	return m
 }
 
+// inMemory is the size of segments there. A file in memory takes all its octets, and to write them
+// at each start would take most of these tests' time.
+const inMemory = 1 << 20
+
 // start opens a member's node; the first one makes the group, the others wait to be found.
 func (m *many) start(id uint16) *member {
 	m.t.Helper()
 	x := m.members[id]
-	o := Options{Dir: "/node", FS: x.fs, Member: id,
+	o := Options{Dir: "/node", FS: x.fs, Member: id, SegmentSize: inMemory,
+		MarkerBytes:      64 << 20,
 		HeartbeatTimeout: cmp.Or(m.timeout, time.Second),
 		Logf: func(f string, a ...any) {
 			m.t.Logf("%d: "+f, append([]any{id}, a...)...)
 		}}
 	if m.smallLog {
-		o.MarkerBytes, o.MarkerEntries, o.SegmentSize = 64<<10, 50, 1<<20
+		o.MarkerBytes, o.MarkerEntries = 64<<10, 50
 	}
 	o.OnFailure = m.onFailure
 	if heard := m.onLog; heard != nil {
@@ -284,6 +289,7 @@ func be64(b []byte) (n uint64) {
 
 // TestThreeMembers grows a group to three, loses the leader, and takes it back.
 func TestThreeMembers(t *testing.T) {
+	t.Parallel()
 	m := newMany(t, 3)
 	one := m.start(1)
 	m.leader()
@@ -310,6 +316,7 @@ func TestThreeMembers(t *testing.T) {
 // TestStateIsTakenOver brings in a member whose entries are gone from the log: it gets rows and
 // content, and goes on from there, even after restarts.
 func TestStateIsTakenOver(t *testing.T) {
+	t.Parallel()
 	m := newMany(t, 2)
 	one, two := m.takeOver()
 	if a := two.g.state.Side(); a != 1 {
@@ -345,6 +352,7 @@ func (m *many) takeOver() (one, two *member) {
 // TestLease: a leader that is cut off no longer holds its group when another does, and its
 // proposals are not acknowledged.
 func TestLease(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.put(one, 0, 10)
 	term := one.g.Leading()
@@ -376,6 +384,7 @@ func TestLease(t *testing.T) {
 
 // TestTransfer hands a group over and back.
 func TestTransfer(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.put(one, 0, 10)
 	if err := one.g.Transfer(context.Background(), 2); err != nil {
@@ -404,6 +413,7 @@ func TestTransfer(t *testing.T) {
 
 // TestForceSingle: two of three are gone for good; the third goes on with what it has.
 func TestForceSingle(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.put(one, 0, 40)
 	three := m.members[3]
@@ -411,7 +421,7 @@ func TestForceSingle(t *testing.T) {
 	for _, x := range m.members {
 		m.stop(x)
 	}
-	n, err := Open(Options{Dir: "/node", FS: three.fs})
+	n, err := Open(Options{Dir: "/node", FS: three.fs, SegmentSize: inMemory})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,6 +71,7 @@ func (l *lease) sentTo(member uint16) int64 {
 // gets a yes to its entries from three, though its heartbeats are answered, as long as three has
 // not heard what its log is; then three stops.
 func TestNothingIsTakenBeforeTheLeaderWasMet(t *testing.T) {
+	t.Parallel()
 	var asking asking
 	m := diverged(t, sameTerm, asking.serves)
 	old := m.leader()
@@ -135,8 +136,10 @@ func TestNothingIsTakenBeforeTheLeaderWasMet(t *testing.T) {
 // TestLeaderThatDoesNotTell: a leader whose program has no table is believed at once; one that does
 // not answer is waited for, and then believed, too.
 func TestLeaderThatDoesNotTell(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{http.StatusNotFound, http.StatusInternalServerError} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
+			t.Parallel()
 			var asking asking
 			m := newMany(t, 3)
 			m.serves = asking.serves
@@ -177,6 +180,7 @@ func TestLeaderThatDoesNotTell(t *testing.T) {
 
 // TestVoterMeetsNoLeaderTwice: who compared with a leader when that stood does not ask it again.
 func TestVoterMeetsNoLeaderTwice(t *testing.T) {
+	t.Parallel()
 	var asking asking
 	m := newMany(t, 3)
 	m.serves = asking.serves

@@ -23,6 +23,7 @@ func (m *many) calmAll() {
 // TestCalm: raft's timeouts are long while all members are there, short on a leader whose frames
 // one of them does not answer, and on a member that stands.
 func TestCalm(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.calmAll()
 	m.stop(m.members[3])
@@ -46,6 +47,7 @@ func TestCalm(t *testing.T) {
 // TestBriskWhileItWrites: a leader that has something to write has short timeouts, until it has
 // written nothing for a while.
 func TestBriskWhileItWrites(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.calmAll()
 	m.until("a write makes the leader brisk", func() bool {
@@ -68,6 +70,7 @@ func TestBriskWhileItWrites(t *testing.T) {
 // TestFramesHaveRaftAsk: in a calm group raft hears of an answer of each of the others with the
 // frames.
 func TestFramesHaveRaftAsk(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.calmAll()
 	for _, other := range []uint16{2, 3} {
@@ -86,6 +89,7 @@ func TestFramesHaveRaftAsk(t *testing.T) {
 
 // TestBriskForATransfer: timeouts are short where a transfer is under way, and stay so.
 func TestBriskForATransfer(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.calmAll()
 	two := m.members[2].g

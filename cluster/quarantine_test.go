@@ -22,6 +22,7 @@ func (x *member) doubtTail(t *testing.T) {
 // TestQuarantineEndsWhenOthersAreHeard: a member that doubts its tail asks the others, catches up
 // with them, and votes again.
 func TestQuarantineEndsWhenOthersAreHeard(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.put(one, 0, 20)
 	three := m.members[3]
@@ -42,6 +43,7 @@ func TestQuarantineEndsWhenOthersAreHeard(t *testing.T) {
 // TestQuarantineOutlastsRestarts: two members cannot elect anybody while one of them doubts and the
 // third is away, whatever is restarted; with the third they can.
 func TestQuarantineOutlastsRestarts(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.put(one, 0, 20)
 	two, three := m.members[2], m.members[3]
@@ -77,6 +79,7 @@ func TestQuarantineOutlastsRestarts(t *testing.T) {
 // TestQuarantineAlone: who has nobody to ask does not start, until the operator has taken what is
 // there for all.
 func TestQuarantineAlone(t *testing.T) {
+	t.Parallel()
 	m := newMany(t, 1)
 	one := m.start(1)
 	m.put(m.leader(), 0, 5)
@@ -84,7 +87,7 @@ func TestQuarantineAlone(t *testing.T) {
 	m.stop(one)
 	open := func() *Node {
 		t.Helper()
-		n, err := Open(Options{Dir: "/node", FS: one.fs})
+		n, err := Open(Options{Dir: "/node", FS: one.fs, SegmentSize: inMemory})
 		if err != nil {
 			t.Fatal(err)
 		}

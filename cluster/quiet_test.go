@@ -10,6 +10,7 @@ import (
 // TestQuiet: a group with nothing new says nothing but its heartbeats; what comes then is sent at
 // once, and a member that was started again hears what is committed.
 func TestQuiet(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.put(one, 0, 20)
 	settled := func(id raft.ServerID) func() bool {

@@ -11,6 +11,7 @@ import (
 // TestRolledBackMemberIsTold: a member whose disk was put back hears from the leader what it had
 // acknowledged, says so, and is in quarantine until it has that again.
 func TestRolledBackMemberIsTold(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.put(one, 0, 20)
 	three := m.members[3]
@@ -43,6 +44,7 @@ func TestRolledBackMemberIsTold(t *testing.T) {
 // TestRemembered: who is behind what others remember neither votes nor stands; who is not is not in
 // doubt.
 func TestRemembered(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.put(one, 0, 5)
 	three := m.members[3]

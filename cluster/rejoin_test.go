@@ -29,6 +29,7 @@ func (m *many) comeBack(x *member) {
 // TestMemberComesBack: a member that left a group is taken in again, has all of it, also after
 // restarts, and can leave once more. What it held in the meantime is gone.
 func TestMemberComesBack(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.put(one, 0, 60)
 	three := m.members[3]
@@ -65,6 +66,7 @@ func TestMemberComesBack(t *testing.T) {
 // gone. The one that was cut off has never heard of the only other one that is left, which alone
 // has the whole log, and votes for it.
 func TestNewestMemberIsElected(t *testing.T) {
+	t.Parallel()
 	m := newMany(t, 4)
 	m.start(1)
 	m.leader()
@@ -93,6 +95,7 @@ func TestNewestMemberIsElected(t *testing.T) {
 // TestFreshOnlyWithAll: a member that has what it was told in part is not fresh, though nothing
 // that it knows of is left to be applied.
 func TestFreshOnlyWithAll(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.put(one, 0, 10)
 	two := m.members[2]
@@ -109,6 +112,7 @@ func TestFreshOnlyWithAll(t *testing.T) {
 // TestForgetfulMember: who came back answers no candidate before it has what it had, keeps its term
 // and vote, and never starts the group.
 func TestForgetfulMember(t *testing.T) {
+	t.Parallel()
 	m, one := newThree(t)
 	m.put(one, 0, 60)
 	three := m.members[3]

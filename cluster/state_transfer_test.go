@@ -20,6 +20,7 @@ func (w *watched) Write(b []byte) (int, error) {
 // TestTransferProgressIsSeen: how far a state is that another member takes over is known while it
 // is on its way, and about how much it is in all.
 func TestTransferProgressIsSeen(t *testing.T) {
+	t.Parallel()
 	m := newMany(t, 1)
 	one := m.start(1)
 	m.leader()

@@ -82,8 +82,12 @@ func (g *Group) keepKnown(m *many) {
 // TestTakenBack: the one that still has what the others gave up stops before it gives it up, too,
 // keeps all of it, and stops again.
 func TestTakenBack(t *testing.T) {
+	t.Parallel()
 	for _, which := range []whichTerm{laterTerm, sameTerm} {
-		t.Run(string(which), func(t *testing.T) { takenBack(t, diverged(t, which)) })
+		t.Run(string(which), func(t *testing.T) {
+			t.Parallel()
+			takenBack(t, diverged(t, which))
+		})
 	}
 }
 
@@ -91,6 +95,7 @@ func TestTakenBack(t *testing.T) {
 // before it has met their leader. Its log has the higher term, and those two have other entries
 // that were committed: it gets no vote, they go on, and it stops.
 func TestForgottenPastIsNotElected(t *testing.T) {
+	t.Parallel()
 	m := diverged(t, earlierTerm)
 	m.stop(m.members[1])
 	m.stop(m.members[2])
@@ -129,7 +134,7 @@ func takenBack(t *testing.T, m *many) {
 	if _, err := vfs.Clone(three.fs, left, "/node", "/node"); err != nil {
 		t.Fatal(err)
 	}
-	n, err := Open(Options{Dir: "/node", FS: left})
+	n, err := Open(Options{Dir: "/node", FS: left, SegmentSize: inMemory})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,6 +74,7 @@ func hanging(t *testing.T) (*many, *member) {
 
 // TestTransferHangs: the member that is to take over does not answer. The leader goes on soon.
 func TestTransferHangs(t *testing.T) {
+	t.Parallel()
 	m, one := hanging(t)
 	if err := one.g.Transfer(context.Background(), 2); err == nil {
 		t.Fatal("handed over to a member that does not answer")
@@ -86,6 +87,7 @@ func TestTransferHangs(t *testing.T) {
 // be under way for longer than raft says. A leader that looks at that time whether it leads cannot
 // tell, and must look again.
 func TestLooksAgain(t *testing.T) {
+	t.Parallel()
 	m, one := hanging(t)
 	one.g.handing.begin()
 	given := one.g.raft.LeadershipTransferToServer(serverID(2), raft.ServerAddress(serverID(2)))
@@ -103,6 +105,7 @@ func TestLooksAgain(t *testing.T) {
 // TestStandsWhenAsked: a member that is told to take over long after it was asked to be ready, or
 // without having been asked, goes on following.
 func TestStandsWhenAsked(t *testing.T) {
+	t.Parallel()
 	m := newMany(t, 3)
 	one := m.start(1)
 	m.leader()

@@ -21,6 +21,7 @@ func (oldToy) Understands(data []byte) error {
 // TestUnknownCommandStopsTheMember: a member that meets a command of a newer program says that it
 // is too old, and applies neither that nor what comes after it.
 func TestUnknownCommandStopsTheMember(t *testing.T) {
+	t.Parallel()
 	m := newMany(t, 2)
 	one := m.start(1)
 	m.leader()
@@ -28,7 +29,7 @@ func TestUnknownCommandStopsTheMember(t *testing.T) {
 	failed := make(chan error, 1)
 	var err error
 	if two.node,
-		err = Open(Options{Dir: "/node", FS: two.fs, Member: 2,
+		err = Open(Options{Dir: "/node", FS: two.fs, Member: 2, SegmentSize: inMemory,
 		OnFailure: func(err error) { failed <- err }}); err != nil {
 		t.Fatal(err)
 	}

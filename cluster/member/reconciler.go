@@ -175,7 +175,19 @@ const thisNode = 0
 
 // do is a Do. That a piece of work fails is logged every few seconds.
 func (r *Reconciler) do(ctx context.Context, group uint64, what string, work func() error) {
+	r.decide(ctx, group, func() (string, func() error) { return what, work })
+}
+
+// decide is do for work that follows from what earlier work for the group has changed. It asks what
+// is to be done, perhaps nothing, when none is under way: by what was seen before the earlier work
+// ended, that would be done once more.
+func (r *Reconciler) decide(ctx context.Context, group uint64, next func() (string, func() error)) {
 	if !r.begin(group) {
+		return
+	}
+	what, work := next()
+	if work == nil {
+		r.release(group)
 		return
 	}
 	if group != thisNode {
@@ -200,6 +212,12 @@ func (r *Reconciler) begin(group uint64) bool {
 	}
 	r.mu.busy[group] = true
 	return true
+}
+
+func (r *Reconciler) release(group uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.mu.busy, group)
 }
 
 // end notes that a piece of work has ended, and reports whether that is to be logged.
@@ -235,7 +253,7 @@ func (r *Reconciler) round(ctx context.Context) {
 		}
 		r.judge(group)
 		if r.o.Group(id).Leading() != 0 {
-			r.lead(ctx, group)
+			r.lead(ctx, id)
 		} else {
 			r.askBack(ctx, group)
 		}
@@ -321,33 +339,42 @@ func (r *Reconciler) judge(group control.Group) {
 }
 
 // lead does what a group's leader has to do next, if anything.
-func (r *Reconciler) lead(ctx context.Context, group control.Group) {
+func (r *Reconciler) lead(ctx context.Context, id uint64) {
 	if !r.controlGroup().Fresh() {
 		return // what is desired may be another by now
 	}
+	r.decide(ctx, id, func() (what string, work func() error) {
+		group, ok := r.o.State.Group(id)
+		if !ok {
+			return "", nil
+		}
+		return r.next(ctx, group)
+	})
+}
+
+// next returns what the leader of a group has to do next, and what that is called; nil: nothing.
+func (r *Reconciler) next(ctx context.Context, group control.Group) (string, func() error) {
 	raft := r.o.Group(group.ID)
 	now := configuration(raft)
 	if group.State == control.GroupNew {
-		r.do(ctx, group.ID, "beginning", func() error {
-			return r.o.Changes.Bootstrapped(ctx, group.ID)
-		})
-		return
+		return "beginning", func() error { return r.o.Changes.Bootstrapped(ctx, group.ID) }
 	}
 	if group.Unreported(now) { // read again when no change is under way
-		r.do(ctx, group.ID, "reporting its members", func() error {
+		return "reporting its members", func() error {
 			return r.o.Changes.Observed(ctx, group.ID, configuration(raft))
-		})
+		}
 	}
 	if change, ok := control.Next(now, r.o.Self.Member, group, raft.CaughtUp); ok {
-		r.do(ctx, group.ID, change.Kind.String(), func() error { return apply(ctx, raft, change) })
-		return
+		return change.Kind.String(), func() error { return apply(ctx, raft, change) }
 	}
 	if group.ID == cluster.ControlGroup {
-		return
+		return "", nil
 	}
-	if what, next := r.o.Parts.Next(group); next != nil {
-		r.do(ctx, group.ID, what, func() error { return next(ctx) })
+	what, do := r.o.Parts.Next(group)
+	if do == nil {
+		return "", nil
 	}
+	return what, func() error { return do(ctx) }
 }
 
 func configuration(g Group) control.Configuration {
@@ -394,9 +421,11 @@ func (r *Reconciler) askBack(ctx context.Context, group control.Group) {
 
 func (r *Reconciler) plan(ctx context.Context) {
 	policy := control.Policy{Replicas: r.o.Replicas, Reachable: r.o.Reachable}
-	p := control.Plan(r.o.State, policy)
-	if p.Empty() {
-		return
-	}
-	r.do(ctx, cluster.ControlGroup, "planning", func() error { return r.o.Changes.Place(ctx, p) })
+	r.decide(ctx, cluster.ControlGroup, func() (string, func() error) {
+		p := control.Plan(r.o.State, policy)
+		if p.Empty() {
+			return "", nil
+		}
+		return "planning", func() error { return r.o.Changes.Place(ctx, p) }
+	})
 }

@@ -97,6 +97,21 @@ func TestLeaderAloneChanges(t *testing.T) {
 	})
 }
 
+// TestSlowChangeIsMadeOnce: a round that has begun before a change was made, and decides after it,
+// does not make it again.
+func TestSlowChangeIsMadeOnce(t *testing.T) {
+	play(t, func(w *world) {
+		w.start()
+		w.were()
+		w.groupOf(home).slow = RoundEvery * 3 / 2
+		w.leads(cluster.ControlGroup, 2)
+		w.member("mx2", 2)
+		w.plan()
+		after(10 * time.Second)
+		w.mustBe("group 2: add non-voter 2", "group 2: add voter 2")
+	})
+}
+
 // TestNothingIsDoneByAnOldState: while the control state is not known to be new, no member is added
 // or removed by it.
 func TestNothingIsDoneByAnOldState(t *testing.T) {

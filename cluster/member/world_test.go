@@ -60,7 +60,8 @@ type fakeGroup struct {
 	ended  bool
 	conf   cluster.Members
 	behind map[uint16]bool
-	fails  error // what changes of members fail with
+	fails  error         // what changes of members fail with
+	slow   time.Duration // how long a change takes, and a look at who has caught up
 }
 
 // play runs a test with mx1, which leads the control group of a cluster of one.
@@ -283,6 +284,7 @@ func (g *fakeGroup) Members() (m cluster.Members) {
 }
 
 func (g *fakeGroup) CaughtUp(member uint16) (up bool) {
+	time.Sleep(g.slow)
 	g.w.locked(func() { up = !g.behind[member] })
 	return up
 }
@@ -290,6 +292,7 @@ func (g *fakeGroup) CaughtUp(member uint16) (up bool) {
 // change changes the members of a group that this node leads.
 func (g *fakeGroup) change(what string, member uint16, voter, nonvoter bool) (err error) {
 	g.w.happens("group %d: %s %d", g.id, what, member)
+	time.Sleep(g.slow)
 	g.w.locked(func() {
 		if err = g.fails; err != nil {
 			return

@@ -27,7 +27,7 @@ type defect struct {
 func (d defect) try(t *testing.T) {
 	t.Run("planted", func(t *testing.T) {
 		r := kit.StartRun(t, kit.RunOptions{Nodes: d.nodes, Tags: "faults," + d.tags, Seed: 7,
-			Interval: 5 * time.Millisecond, Extra: d.extra(), Verbs: d.verbs})
+			Interval: 5 * time.Millisecond, Busy: true, Extra: d.extra(), Verbs: d.verbs})
 		if err := d.play(r); errors.Is(err, faults.ErrEnded) {
 			t.Logf("found: a node does not start again: %v", err)
 			return
@@ -44,7 +44,7 @@ func (d defect) try(t *testing.T) {
 				"plays it too")
 		}
 		r := kit.StartRun(t, kit.RunOptions{Nodes: d.nodes, Tags: "faults", Seed: 7,
-			Interval: 5 * time.Millisecond, Extra: d.extra(), Verbs: d.verbs})
+			Interval: 5 * time.Millisecond, Busy: true, Extra: d.extra(), Verbs: d.verbs})
 		if err := d.play(r); err != nil {
 			t.Fatalf("%v\n%s", err, r.Logs())
 		}

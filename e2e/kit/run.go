@@ -36,15 +36,16 @@ type RunOptions struct {
 	Size     int // of all messages; 0: varied
 	Extra    string
 	Replicas int
-	Grows    bool // from one node, which is to have a cluster port
-	ByHand   bool // by `cluster token` and `cluster join`: only the first is started
-	Apart    bool // the scenario starts the nodes
-	Quiet    bool // no load from the start
-	Verbs    bool // operators are at work all the time
-	POP3     bool // mailboxes are read
-	Shards   int  // of the mailboxes
-	Clients  int  // connections; default 8 a node
-	Interval time.Duration
+	Grows    bool          // from one node, which is to have a cluster port
+	ByHand   bool          // by `cluster token` and `cluster join`: only the first is started
+	Apart    bool          // the scenario starts the nodes
+	Quiet    bool          // no load from the start
+	Verbs    bool          // operators are at work all the time
+	POP3     bool          // mailboxes are read
+	Shards   int           // of the mailboxes
+	Clients  int           // connections; default 8 a node
+	Interval time.Duration // of each client; in the short form see Pace
+	Busy     bool          // as much mail in the short form as in the long one
 }
 
 // NeedClusters skips a scenario that needs several nodes when the program cannot run them.
@@ -108,8 +109,12 @@ func StartRun(t *testing.T, o RunOptions) *Run {
 	}
 	r.Within(2*time.Minute, "starting", start)
 	if !o.Quiet {
-		r.StartLoad(faults.LoadOptions{Connections: orDefault(o.Clients, 8*o.Nodes),
-			Interval: o.Interval})
+		clients := orDefault(o.Clients, 8*o.Nodes)
+		pace := o.Interval
+		if !o.Busy {
+			pace = Pace(clients, o.Interval)
+		}
+		r.StartLoad(faults.LoadOptions{Connections: clients, Interval: pace})
 	}
 	if o.Verbs {
 		if r.Operators,
@@ -136,6 +141,20 @@ func (r *Run) cleanUp(dir string) {
 		return
 	}
 	os.RemoveAll(dir)
+}
+
+// briefRate is how many messages a second come in the short form of a scenario in which mail flows
+// all the time: some are under way at any moment, and the machine's time is for the nodes that
+// come, go and fail.
+const briefRate = 120
+
+// Pace is how long each of so many clients waits between its messages: as long as it is said for
+// the long form, and in the short one, at least so long that there are briefRate a second.
+func Pace(clients int, longer time.Duration) time.Duration {
+	if Long() {
+		return longer
+	}
+	return max(longer, time.Duration(clients)*time.Second/briefRate)
 }
 
 // StartLoad starts clients, all over the cluster unless the options name servers.

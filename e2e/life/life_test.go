@@ -64,7 +64,8 @@ func pinned(r *kit.Run) map[int]*faults.Load {
 		gen := &mailtest.Generator{Seed: r.Gen.Seed, Run: n.Name, Domains: r.Gen.Domains,
 			MaxSize: r.Gen.MaxSize}
 		loads[n.Number] = r.StartLoad(faults.LoadOptions{
-			Connections: 4, Interval: 10 * time.Millisecond, Tries: 10_000, Message: gen.Message,
+			Connections: 4, Interval: kit.Pace(12, 10*time.Millisecond), Tries: 10_000,
+			Message: gen.Message,
 			Servers: func() []faults.Server {
 				return []faults.Server{{Number: n.Number, Addr: n.SMTP}}
 			},

@@ -9,11 +9,17 @@ import (
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
+// clients is how many send at a time.
+const clients = 24
+
 // deliver sends messages to the users while faults happen, each at least once, and returns what
-// clients were told.
-func deliver(r *kit.BoxRun, messages int, steps []faults.Step) (sent []mailtest.Sent) {
+// clients were told. Each of them waits for pace between two messages.
+func deliver(
+	r *kit.BoxRun, messages int, pace time.Duration, steps []faults.Step,
+) (sent []mailtest.Sent) {
 	r.T.Helper()
-	load := r.StartLoad(faults.LoadOptions{Connections: 24, Count: messages, Message: r.Message})
+	load := r.StartLoad(faults.LoadOptions{Connections: clients, Interval: pace, Count: messages,
+		Message: r.Message})
 	ended := func() bool {
 		select {
 		case <-load.Done():
@@ -65,15 +71,16 @@ func boxFaults(pause time.Duration) []faults.Step {
 }
 
 // TestMailboxesUnderKills: while nodes are killed and restarted, each message comes into the
-// mailboxes of its recipients exactly once, and is read over POP3 at every node. POSTROAD_LONG=1:
-// 2,000 users and 100,000 messages.
+// mailboxes of its recipients exactly once, and is read over POP3 at every node: 60 users and 2,500
+// messages, 60 a second. POSTROAD_LONG=1: 2,000 users and 100,000 messages, as fast as they are
+// taken.
 func TestMailboxesUnderKills(t *testing.T) {
-	users, messages := 100, 10_000
+	users, messages := 60, 2500
 	if kit.Long() {
 		users, messages = 2000, 102_000 // of which some are not acknowledged
 	}
 	r := kit.StartBoxes(t, "", 3, users)
-	sent := deliver(r, messages, boxFaults(time.Second))
+	sent := deliver(r, messages, 2*kit.Pace(clients, 0), boxFaults(time.Second))
 	for _, n := range r.Cluster.Nodes() {
 		got := r.Read(n)
 		report := mailtest.Compare(sent, got, mailtest.Rules{})
@@ -91,7 +98,7 @@ func TestMailboxesUnderKills(t *testing.T) {
 // there twice.
 func TestMailboxesFindForgetEarly(t *testing.T) {
 	r := kit.StartBoxes(t, "defect_forgetearly", 3, 50)
-	sent := deliver(r, 12_000, boxFaults(500 * time.Millisecond)[:4])
+	sent := deliver(r, 6000, 0, boxFaults(500 * time.Millisecond)[:4])
 	report := mailtest.Compare(sent, r.Read(r.Cluster.Nodes()[0]), mailtest.Rules{})
 	t.Logf("%v", report)
 	if report.Duplicated.N == 0 {

@@ -13,7 +13,8 @@ import (
 
 // TestLocalDelivery takes varied messages by SMTP and by LMTP into mailboxes. Below the trace
 // header each is there as it was sent, octet for octet and once for each recipient, with the lines
-// of final delivery in front, after the node was killed in the midst of it.
+// of final delivery in front, after the node was killed in the midst of it: 120 messages.
+// POSTROAD_LONG=1: 400.
 func TestLocalDelivery(t *testing.T) {
 	lmtp := kit.FreeAddr(t)
 	n := kit.NewNode(t, kit.NodeOptions{Extra: kit.LMTPListener(lmtp)})
@@ -25,10 +26,11 @@ func TestLocalDelivery(t *testing.T) {
 		return kit.Send(t, mailtest.SendOptions{Addr: n.Relay, Connections: 8, Count: count,
 			Message: kit.ToUsers(gen, users, from), Retries: 5}).Sent
 	}
-	sent := part(0, 200)
+	each := kit.Rounds(60, 200)
+	sent := part(0, each)
 	n.Kill()
 	n.Start()
-	sent = append(sent, part(200, 200)...)
+	sent = append(sent, part(each, each)...)
 	before := n.Delivered()
 	lmtpSend(t, lmtp, "Subject: by LMTP\r\n\r\nhello\r\n", users[0], users[1])
 	kit.Eventually(t, time.Minute, func() bool {

@@ -16,10 +16,10 @@ import (
 )
 
 // TestMillionInMailboxes delivers messages of 4 KiB into mailboxes of one node, restarts it, and
-// takes a mailbox out and in again: 5,000 in 50 mailboxes. POSTROAD_LONG=1: a million in 10,000,
+// takes a mailbox out and in again: 2,000 in 20 mailboxes. POSTROAD_LONG=1: a million in 10,000,
 // within bounds of time and memory.
 func TestMillionInMailboxes(t *testing.T) {
-	total, boxes := 5000, 50
+	total, boxes := 2000, 20
 	if kit.Long() {
 		total, boxes = 1_000_000, 10_000
 	}

@@ -16,7 +16,9 @@ import (
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
-const foreignMessages = 500
+// foreignMessages is how many varied messages go to, or come from, each foreign program. With
+// POSTROAD_LONG=1 they are 500.
+var foreignMessages = kit.Rounds(120, 500)
 
 // TestReceivedByForeignServers relays varied messages to a Postfix and an Exim, which store them as
 // they came. Below the trace header each is what was sent, octet for octet.

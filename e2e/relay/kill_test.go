@@ -13,9 +13,10 @@ import (
 // TestKilledUnderLoad kills the process again and again while mail flows in and out. Every message
 // that got a 250 arrives. A second copy is allowed only where SMTP cannot rule it out: the first
 // copy's 250 was written less than 2 s before the kill, or its transaction was under way.
-// POSTROAD_LONG=1: 50 times.
+// Twice, with 6 clients and messages of up to 32 KiB. POSTROAD_LONG=1: 50 times, with 20 clients
+// and up to 200 KiB.
 func TestKilledUnderLoad(t *testing.T) {
-	kills := 4
+	kills := 2
 	if kit.Long() {
 		kills = 50
 	}
@@ -42,7 +43,8 @@ func killUnderLoad(t *testing.T, tags string, kills int) (*mailtest.Report, int,
 	n.Start()
 	const seed = 20261123
 	rng := rand.New(rand.NewPCG(seed, uint64(kills)))
-	gen := &mailtest.Generator{Seed: seed, Run: "kill", Domains: w.Domains, MaxSize: 200 << 10}
+	gen := &mailtest.Generator{Seed: seed, Run: "kill", Domains: w.Domains,
+		MaxSize: kit.Rounds(32, 200) << 10}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	type outcome struct {
@@ -52,8 +54,8 @@ func killUnderLoad(t *testing.T, tags string, kills int) (*mailtest.Report, int,
 	done := make(chan outcome, 1)
 	go func() {
 		report, err := mailtest.Send(ctx, mailtest.SendOptions{
-			Addr: n.Relay, Connections: 20, Count: 1 << 30, Message: gen.Message, Pipelining: true,
-			Retries: 50, KeepTrying: true,
+			Addr: n.Relay, Connections: kit.Rounds(6, 20), Count: 1 << 30, Message: gen.Message,
+			Pipelining: true, Retries: 50, KeepTrying: true,
 		})
 		done <- outcome{report, err}
 	}()

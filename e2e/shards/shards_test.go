@@ -33,7 +33,7 @@ func awaitEven(r *kit.Run, shards int) {
 			case <-ctx.Done():
 				return errors.New(why + "\n" + r.Command(r.Cluster.Live()[0], "cluster",
 					"status") + r.Chronicle())
-			case <-time.After(100 * time.Millisecond): // each question is a process of its own
+			case <-time.After(100 * time.Millisecond): // each question is a roll call of all nodes
 			}
 		}
 	})
@@ -112,11 +112,11 @@ func (f *filling) mustBeIn(n *faults.Node, box string) {
 
 // TestShardsFollowNodes: three nodes with mailboxes become four, and three again by a drain, and
 // one is replaced after its death. The shards follow them, evenly, and each mailbox has what it
-// had, read at every node.
+// had, read at every node: 12 of them. POSTROAD_LONG=1: 24.
 func TestShardsFollowNodes(t *testing.T) {
 	t.Parallel()
 	const shards, perBox = 16, 5
-	r := kit.StartBoxes(t, "", 3, 24)
+	r := kit.StartBoxes(t, "", 3, kit.Rounds(12, 24))
 	boxes := r.Users
 	awaitEven(r.Run, shards)
 	filled := fill(r.Run, boxes, perBox)

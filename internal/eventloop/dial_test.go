@@ -118,7 +118,7 @@ func TestDialFails(t *testing.T) {
 	if err := dialled(t, s.Engine, s.addr, nil, fake{}); !errors.Is(err, ErrFull) {
 		t.Errorf("dialling over the cap: %v", err)
 	}
-	l, err := Listen("127.0.0.1:0")
+	l, err := Listen(ownAddress())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -196,4 +198,11 @@ func clientTLS(version uint16) *tls.Config {
 func pattern(n int) []byte {
 	p := bytes.Repeat([]byte("0123456789abcdefghijklmnopqrstuvwxyz\n"), n/37+1)
 	return p[:n]
+}
+
+// ownAddress is to be listened at, at a host of loopback that only this process has: when the
+// listener is closed, nobody else gets its port there.
+func ownAddress() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.77.%d.%d:0", pid>>8&255, pid&255)
 }

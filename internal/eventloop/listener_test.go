@@ -9,7 +9,7 @@ import (
 // new way, on the same socket; one that is closed takes nobody. Who is connected notices neither.
 func TestListenerChanges(t *testing.T) {
 	s := serve(t, Options{}, ListenerOptions{}, fake{})
-	socket, err := Listen("127.0.0.1:0")
+	socket, err := Listen(ownAddress())
 	if err != nil {
 		t.Fatal(err)
 	}

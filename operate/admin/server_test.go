@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/config"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 	"github.com/postroad/postroad/internal/unixsock"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
@@ -297,9 +298,10 @@ func TestSocketOfAGroup(t *testing.T) {
 }
 
 func TestNobodyAnswers(t *testing.T) {
-	gone := start(t, nil)
-	addr := gone.Addr().String()
-	gone.Shutdown(t.Context())
+	addr, err := mailtest.FreeAddr("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, target := range []string{filepath.Join(t.TempDir(), "admin.sock"), addr} {
 		_, err := client.New(target, "").Count(t.Context(), api.Filter{})
 		if exit(t, err) != api.ExitUnavailable || !strings.Contains(err.Error(), target) ||

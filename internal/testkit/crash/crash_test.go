@@ -20,12 +20,12 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// clones is how many crashes are looked at: POSTROAD_CRASH_CLONES, 10,000 for the figure in the
-// closing note of a release.
+// clones is how many crashes are looked at: 100, or POSTROAD_CRASH_CLONES, 10,000 for the figure in
+// the closing note of a release.
 func clones(t *testing.T) int {
 	v := os.Getenv("POSTROAD_CRASH_CLONES")
 	if v == "" {
-		return 200
+		return 100
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 {
@@ -45,6 +45,7 @@ const clonesPerDisk = 500
 // was not synced, starts a node on each, and finds every message that was acknowledged before the
 // clone, whole, and none that is half there.
 func TestPowerLoss(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	if v := os.Getenv("POSTROAD_CRASH_SEED"); v != "" {
 		fmt.Sscan(v, &seed)
@@ -221,12 +222,14 @@ func (c *crash) read(node *node, m *queue.Message) (uint64, error) {
 // synced is found in either of two ways: the node opens without what was acknowledged, or it
 // refuses to open because a later block proves that one is gone.
 func TestPlantedDefects(t *testing.T) {
+	t.Parallel()
 	lost := "acknowledged messages are lost"
 	for tag, signs := range map[string][]string{
 		"defect_nosync":       {lost, "log has lost what was on stable storage"},
 		"defect_dropafter250": {lost},
 	} {
 		t.Run(tag, func(t *testing.T) {
+			t.Parallel()
 			cmd := exec.Command("go", "test", "-count=1", "-tags", tag, "-run", "TestPowerLoss",
 				".")
 			cmd.Env = append(os.Environ(), "POSTROAD_CRASH_CLONES=200")

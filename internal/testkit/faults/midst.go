@@ -248,7 +248,7 @@ func (d *Driver) shardMoves(done <-chan struct{}) bool {
 		select {
 		case <-done:
 			return false
-		case <-time.After(50 * time.Millisecond): // each question is a process of its own
+		case <-time.After(50 * time.Millisecond): // each question is a roll call of all nodes
 		}
 	}
 }
