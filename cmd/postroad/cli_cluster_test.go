@@ -96,11 +96,11 @@ func TestClusterCommands(t *testing.T) {
 		{"drain mx1", 0,
 			"yes: mx1 is drained, 2 messages of it handed over to other nodes; `postroad " +
 				"cluster remove mx1`"},
-		{"drain mute --timeout 50ms", 75,
+		{"drain mute --timeout 1s", 75,
 			"postroad: mute: waiting, how many messages are left is not known: nobody leads\n  " +
 				"it goes on"},
 		{"drain mx-three", 75, "no: mx-three is not drained\npostroad: group 4 has no leader"},
-		{"drain slow --timeout 50ms", 75,
+		{"drain slow --timeout 1s", 75,
 			"no: slow is not drained\npostroad: slow: waiting for deliveries, 3 messages left, " +
 				"2 messages handed over\n  it goes on"},
 		{"remove mx1", 0, "mx1 is removed for ever"},
