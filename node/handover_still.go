@@ -12,6 +12,7 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/internal/clock"
+	"github.com/postroad/postroad/node/internal/stillness"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -37,15 +38,15 @@ var stillNumber atomic.Uint64
 // nevertheless, because its end is not known.
 func (n *node) standStill(ctx context.Context) (end func() (moving []api.Missing)) {
 	key := fmt.Sprintf("%d.%d.%d", n.self.Member, n.self.Incarnation, stillNumber.Add(1))
-	s := newStillness(time.Now(), n.anyGoing())
+	s := stillness.New(time.Now(), n.anyGoing(), stillLasts)
 	ask := func(ctx context.Context) (moving []api.Missing) {
 		if n.anyGoing() {
-			moving = n.askStill(ctx, key, stillLasts, s.heard)
+			moving = n.askStill(ctx, key, stillLasts, s.Heard)
 		}
 		return moving
 	}
 	moving, outer := ask(ctx), ctx
-	s.begun()
+	s.Begun()
 	ctx, cancel := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
@@ -57,10 +58,10 @@ func (n *node) standStill(ctx context.Context) (end func() (moving []api.Missing
 		cancel()
 		renewing.Wait()
 		moving = append(moving, ask(outer)...) // an owner may be new
-		if s.told() {
+		if s.Told() {
 			go n.askStill(n.background, key, 0, func(uint16, time.Time, time.Time) {})
 		}
-		for _, id := range s.lapsed() {
+		for _, id := range s.Lapsed() {
 			m, _ := n.control.Member(id)
 			moving = append(
 				moving,

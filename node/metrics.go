@@ -49,6 +49,7 @@ func (n *node) registerMetrics() error {
 		"smtpd": n.observeSMTP, "queue": n.observeQueue, "delivery": n.observeDelivery,
 		"store": n.observeStore, "node": n.observeNode,
 		"cluster": n.observeCluster, "mailbox": n.observeMailboxes, "pop3": n.observePOP3,
+		"signing": n.observeSigning,
 	} {
 		if err := n.telemetry.Area(area, collect); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"github.com/postroad/postroad/internal/datadir"
 	"github.com/postroad/postroad/internal/dns"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/telemetry"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/signing"
 )
@@ -117,4 +118,12 @@ func (n *node) watch(o *mail.Origin) mail.Watcher {
 		return nil
 	}
 	return signing.NewDraft()
+}
+
+func (n *node) observeSigning(o telemetry.Observer) {
+	s := n.signer.Stats()
+	o.Counter("signed_total", "messages that got a signature", s.Signed)
+	o.Counter("unsigned_total", "messages that should have had a signature, and went without one",
+		s.Unsigned)
+	o.Counter("busy_total", "messages put off because too many waited for a signature", s.Busy)
 }

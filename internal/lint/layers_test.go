@@ -35,7 +35,8 @@ var levels = map[string]int{
 	// The state machine of the control group: members and users in one.
 	"node/internal/controlgroup": 4,
 	"node/internal/peer":         4, "node/internal/reserve": 3, "node/internal/collector": 3,
-	"node/internal/survey": 4,
+	"node/internal/stillness": 3,
+	"node/internal/survey":    4,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
 	// own.
 	"smtpd": 5, "intake": 5, "delivery": 5, "delivery/local": 5, "delivery/mx": 5,

@@ -1,4 +1,4 @@
-package node
+package stillness
 
 import (
 	"slices"
@@ -31,16 +31,16 @@ func TestStillnessLapses(t *testing.T) {
 		{"a group is to go since then, and it was heard of late", false, nil, []word{{12, 12.1}},
 			true},
 	} {
-		s := newStillness(t0, c.going)
+		s := New(t0, c.going, 10*time.Second)
 		for _, w := range c.first {
-			s.heard(2, at(w.asked), at(w.answered))
+			s.Heard(2, at(w.asked), at(w.answered))
 		}
-		s.begun()
+		s.Begun()
 		for _, w := range c.later {
-			s.heard(2, at(w.asked), at(w.answered))
+			s.Heard(2, at(w.asked), at(w.answered))
 		}
-		if got := s.lapsed(); slices.Contains(got, 2) != c.lapsed ||
-			s.told() != (len(c.first)+len(c.later) > 0) {
+		if got := s.Lapsed(); slices.Contains(got, 2) != c.lapsed ||
+			s.Told() != (len(c.first)+len(c.later) > 0) {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
