@@ -193,6 +193,40 @@ func TestLocalDelivery(t *testing.T) {
 	})
 }
 
+// A recipient whose mail went on in other messages is reported and stored nowhere (RFC 3461 5.2.7).
+func TestLocalPassedOn(t *testing.T) {
+	store := newFakeStore(t)
+	inWorld(t, withStore(store, nil), func(w *world) {
+		env := envelopeOf("s@x.test", "list@home.test", "alias@home.test", "a@home.test")
+		env.Recipients[0].Notify = mail.NotifySuccess | mail.PassedToList
+		env.Recipients[1].Notify = mail.NotifySuccess | mail.PassedOn
+		w.submit(env)
+		w.after(time.Second)
+		if len(store.box("a@home.test")) != 1 || len(store.boxes) != 1 {
+			t.Errorf("in mailboxes: %q", store.boxes)
+		}
+		var got []string
+		for _, report := range w.reportsTo("s@x.test") {
+			got = append(got, fields(report, "Action", "Final-Recipient")...)
+		}
+		want := []string{"Final-Recipient: rfc822;list@home.test", "Action: delivered",
+			"Final-Recipient: rfc822;alias@home.test", "Action: expanded"}
+		if !slices.Equal(got, want) {
+			t.Errorf("reported %q, want %q", got, want)
+		}
+		var said []string
+		for _, r := range w.log.of(maillog.Delivery) {
+			said = append(said, r.Recipient+" "+r.Text)
+		}
+		for _, want := range []string{"list@home.test passed on to the members of the list",
+			"alias@home.test passed on to the addresses of the alias"} {
+			if !slices.Contains(said, want) {
+				t.Errorf("logged %q, want %q", said, want)
+			}
+		}
+	})
+}
+
 // A mailbox that stays full is tried by the schedule until the time is up; the report says that it
 // was full.
 func TestLocalMailboxFull(t *testing.T) {
