@@ -224,6 +224,15 @@ func TestLocalPassedOn(t *testing.T) {
 				t.Errorf("logged %q, want %q", said, want)
 			}
 		}
+		// the log says which report is about which message, and how the report is called
+		made := w.log.of(maillog.Reception)
+		first := w.log.of(maillog.Delivery)[0].ID
+		if len(made) != 1 || made[0].OrigID != first || made[0].ID == first ||
+			made[0].Recipient != "s@x.test" || made[0].Report != "delivery status notification" ||
+			!slices.Equal(fields(w.reportsTo("s@x.test")[0], "Message-ID")[:1],
+				[]string{"Message-ID: " + made[0].MessageID}) {
+			t.Errorf("the report on %v is logged as %+v", first, made)
+		}
 	})
 }
 
