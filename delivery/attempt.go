@@ -185,6 +185,8 @@ func (s *Scheduler) outcome(
 		Attempt: *a,
 	}
 	switch {
+	case st.OK() && t.message.Envelope.Recipients[o.Recipient].Notify&mail.PassedOn != 0:
+		o.State = queue.Expanded
 	case st.OK() && t.final:
 		o.State = queue.Delivered
 	case st.OK():
@@ -193,7 +195,7 @@ func (s *Scheduler) outcome(
 		o.State = queue.Failed
 	default:
 		var ok bool
-		u := s.jitter.of(t.message.ID, e.item.Attempts, t.siteKey())
+		u := s.jitter.Of(t.message.ID, e.item.Attempts, t.siteKey())
 		o.Due, ok = t.set.Retry.next(u, e.item.Attempts, t.message.Arrived, now)
 		if ok {
 			o.State = queue.Deferred
@@ -257,7 +259,8 @@ func endSpan(span trace.Span, cn *conn, t *transaction) {
 		attribute.Int("postroad.message.recipients", len(t.recipients)),
 	)
 	for i := range t.outcomes {
-		if o := &t.outcomes[i]; o.State != queue.Relayed && o.State != queue.Delivered {
+		o := &t.outcomes[i]
+		if o.State < queue.Delivered || o.State > queue.Expanded {
 			span.SetStatus(codes.Error, o.State.String()+": "+o.Attempt.Text)
 			break
 		}

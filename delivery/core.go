@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/postroad/postroad/delivery/jitter"
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/delivery/timers"
 	"github.com/postroad/postroad/internal/fifo"
@@ -102,7 +103,7 @@ const (
 
 func newCore(o *Options, set *settings) *core {
 	c := &core{
-		o: o, set: set, rand: newRand(o.Seed), conns: map[*conn]struct{}{},
+		o: o, set: set, rand: jitter.NewRand(o.Seed), conns: map[*conn]struct{}{},
 		dests: map[destKey]*destination{}, sites: map[string]*site{},
 		rerouted: rerouted{strays: map[strayKey]int{}},
 		leaving:  map[mail.ID]struct{}{},

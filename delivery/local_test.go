@@ -193,6 +193,49 @@ func TestLocalDelivery(t *testing.T) {
 	})
 }
 
+// A recipient whose mail went on in other messages is reported and stored nowhere (RFC 3461 5.2.7).
+func TestLocalPassedOn(t *testing.T) {
+	store := newFakeStore(t)
+	inWorld(t, withStore(store, nil), func(w *world) {
+		env := envelopeOf("s@x.test", "list@home.test", "alias@home.test", "a@home.test")
+		env.Recipients[0].Notify = mail.NotifySuccess | mail.PassedToList
+		env.Recipients[1].Notify = mail.NotifySuccess | mail.PassedOn
+		w.submit(env)
+		w.after(time.Second)
+		if len(store.box("a@home.test")) != 1 || len(store.boxes) != 1 {
+			t.Errorf("in mailboxes: %q", store.boxes)
+		}
+		var got []string
+		for _, report := range w.reportsTo("s@x.test") {
+			got = append(got, fields(report, "Action", "Final-Recipient")...)
+		}
+		want := []string{"Final-Recipient: rfc822;list@home.test", "Action: delivered",
+			"Final-Recipient: rfc822;alias@home.test", "Action: expanded"}
+		if !slices.Equal(got, want) {
+			t.Errorf("reported %q, want %q", got, want)
+		}
+		var said []string
+		for _, r := range w.log.of(maillog.Delivery) {
+			said = append(said, r.Recipient+" "+r.Text)
+		}
+		for _, want := range []string{"list@home.test passed on to the members of the list",
+			"alias@home.test passed on to the addresses of the alias"} {
+			if !slices.Contains(said, want) {
+				t.Errorf("logged %q, want %q", said, want)
+			}
+		}
+		// the log says which report is about which message, and how the report is called
+		made := w.log.of(maillog.Reception)
+		first := w.log.of(maillog.Delivery)[0].ID
+		if len(made) != 1 || made[0].OrigID != first || made[0].ID == first ||
+			made[0].Recipient != "s@x.test" || made[0].Report != "delivery status notification" ||
+			!slices.Equal(fields(w.reportsTo("s@x.test")[0], "Message-ID")[:1],
+				[]string{"Message-ID: " + made[0].MessageID}) {
+			t.Errorf("the report on %v is logged as %+v", first, made)
+		}
+	})
+}
+
 // A mailbox that stays full is tried by the schedule until the time is up; the report says that it
 // was full.
 func TestLocalMailboxFull(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/postroad/postroad/delivery/smtpclient"
+	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/message"
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -36,8 +37,9 @@ func newLocalConn(store LocalStore) *localConn {
 
 var (
 	errLocalCut = errors.New("the delivery was called off")
-	stored      = smtpclient.Status{Code: smtp.Completed, Enhanced: "2.0.0",
-		Text: "delivered to mailbox", Command: smtpclient.StepEnd}
+	stored      = succeeded("delivered to mailbox")
+	listed      = succeeded("passed on to the members of the list")
+	passedOn    = succeeded("passed on to the addresses of the alias")
 	localOffers smtpclient.Offers
 )
 
@@ -74,7 +76,8 @@ func (l *localConn) Deliver(tx *smtpclient.Transaction) smtpclient.Result {
 	}
 }
 
-// address makes the message of a transaction. Recipients in whose mailboxes it has been fail here.
+// address makes the message of a transaction. Recipients in whose mailboxes it has been fail here,
+// and those whose mail went on before succeed.
 func (l *localConn) address(tx *smtpclient.Transaction, results []smtpclient.Status) *smtp.Failure {
 	head, err := l.beginning(tx)
 	if err != nil {
@@ -87,6 +90,14 @@ func (l *localConn) address(tx *smtpclient.Transaction, results []smtpclient.Sta
 	l.places, l.lines = l.places[:0], l.lines[:0]
 	for i := range tx.Recipients {
 		address := tx.Recipients[i].Address
+		switch notify := tx.Recipients[i].Notify; {
+		case notify&mail.PassedOn != 0:
+			results[i] = passedOn
+			continue
+		case notify&mail.PassedToList != 0:
+			results[i] = listed
+			continue
+		}
 		if l.trail.Loops(address) {
 			results[i] = localStatus(errLoop)
 			continue
@@ -128,6 +139,11 @@ func (l *localConn) forget() {
 		clear(l.m.Recipients)
 		*l.m = LocalMessage{Recipients: l.m.Recipients[:0]}
 	}
+}
+
+func succeeded(text string) smtpclient.Status {
+	return smtpclient.Status{Code: smtp.Completed, Enhanced: "2.0.0", Text: text,
+		Command: smtpclient.StepEnd}
 }
 
 func localStatus(f *smtp.Failure) smtpclient.Status {

@@ -36,7 +36,7 @@ func (s *Scheduler) logOutcomes(cn *conn, t *transaction, now time.Time) {
 func (s *Scheduler) logOutcome(r *maillog.Record, t *transaction, i int) {
 	o := &t.outcomes[i]
 	switch o.State {
-	case queue.Relayed, queue.Delivered:
+	case queue.Relayed, queue.Delivered, queue.Expanded:
 		r.Type = maillog.Delivery
 	case queue.Deferred:
 		r.Type = maillog.TransientFailure

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/delivery/jitter"
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
@@ -288,17 +289,17 @@ func TestReplyLost(t *testing.T) {
 func TestJitterIsSeeded(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	r := Retry{Schedule: []time.Duration{time.Minute, time.Hour}, Expire: 120 * time.Hour}
-	one, same, other, store := newJitter(7), newJitter(7), newJitter(8), newJitter(9)
+	one, same, other, store := jitter.New(7), jitter.New(7), jitter.New(8), jitter.New(9)
 	differ := false
 	id := mail.ID{1}
-	if one.of(id, 1, "s") == one.of(id, 1, "t") || one.of(id, 1, "s") == one.of(id, 2, "s") ||
-		one.of(id, 1, "s") == one.of(mail.ID{2}, 1, "s") {
+	if one.Of(id, 1, "s") == one.Of(id, 1, "t") || one.Of(id, 1, "s") == one.Of(id, 2, "s") ||
+		one.Of(id, 1, "s") == one.Of(mail.ID{2}, 1, "s") {
 		t.Error("message, attempt and site make no difference")
 	}
 	for n := range 100 {
-		a, _ := r.next(one.of(id, n, "s"), n, now, now)
-		b, _ := r.next(same.of(id, n, "s"), n, now, now)
-		c, _ := r.next(other.of(id, n, "s"), n, now, now)
+		a, _ := r.next(one.Of(id, n, "s"), n, now, now)
+		b, _ := r.next(same.Of(id, n, "s"), n, now, now)
+		c, _ := r.next(other.Of(id, n, "s"), n, now, now)
 		if a != b {
 			t.Fatalf("attempt %d: one seed, two times: %v, %v", n, a, b)
 		}
@@ -307,7 +308,7 @@ func TestJitterIsSeeded(t *testing.T) {
 		if wait := a.Sub(now); wait < want-want/8 || wait > want+want/8 {
 			t.Errorf("attempt %d: waits %v of %v", n, wait, want)
 		}
-		wait, base := quickly(store.of(id, n, "s"), n), time.Second<<min(n, 8)
+		wait, base := quickly(store.Of(id, n, "s"), n), time.Second<<min(n, 8)
 		if wait < base || wait > base*3/2 {
 			t.Errorf("attempt %d: waits %v of %v for the store", n, wait, base)
 		}

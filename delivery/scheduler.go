@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postroad/postroad/delivery/jitter"
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
@@ -26,7 +27,7 @@ type Scheduler struct {
 	ctx     context.Context // ends when Shutdown begins: look-ups, loads, dialling
 	cancel  context.CancelFunc
 	kick    chan struct{} // the timer has to fire earlier
-	jitter  jitter        // of what is tried again
+	jitter  jitter.Jitter // of what is tried again
 	goings  sync.WaitGroup
 	started sync.Once
 	turn    atomic.Uint32 // of Options.Sources
@@ -55,7 +56,7 @@ func New(o Options, q Queue, r Resolver, d Dialer) (*Scheduler, error) {
 	}
 	o.Settings = Settings{}
 	s := &Scheduler{o: o, queue: q, resolver: r, dial: d, kick: make(chan struct{}, 1)}
-	s.jitter = newJitter(o.Seed)
+	s.jitter = jitter.New(o.Seed)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.mu.conns, s.mu.caught = map[*conn]Conn{}, caught{}
 	set.way = newWay(s.ctx)

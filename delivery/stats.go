@@ -114,7 +114,7 @@ func (c *counters) count(t *transaction, s *site) {
 			c.Relayed++
 			site.Relayed++
 			continue
-		case queue.Delivered:
+		case queue.Delivered, queue.Expanded:
 			c.Delivered++
 			site.Relayed++
 			continue

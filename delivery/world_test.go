@@ -87,7 +87,7 @@ func (w *world) boot() {
 	}
 	w.reporter = report.New(report.Options{
 		Settings: report.Settings{Expire: w.o.Retry.Expire}, Hostname: w.o.Hostname,
-		Mailboxes: LocalSite, Now: w.o.Now, Logf: w.o.Logf,
+		Mailboxes: LocalSite, Log: w.log, Now: w.o.Now, Logf: w.o.Logf,
 	}, FromQueue(w.queue))
 	w.reporter.Start()
 	w.sched.Start()

@@ -109,6 +109,8 @@ type outgoing struct {
 	env    *mail.Envelope
 	prefix []byte
 	of     string // the address that the sender used for the first recipient
+	// it is as the client sent it, but for the recipients
+	original bool
 }
 
 // expand makes the messages that a message becomes.
@@ -128,13 +130,14 @@ func (x *expander) expand(
 	if nobodyElse(res.Errs, len(addresses)) || looped && len(copies) == 0 {
 		return nil, failLooped
 	}
+	told, width := newReceipts(env, copies), x.width()
 	for _, c := range copies {
-		for to := range slices.Chunk(c.To, x.width()) {
-			all = append(all, outgoing{x.envelope(env, c, to), deliveredTo(c.Through),
-				addresses[to[0].Of]})
+		for to := range slices.Chunk(c.To, width) {
+			all = append(all, outgoing{x.envelope(env, c, to, told), deliveredTo(c.Through),
+				addresses[to[0].Of], c.List == nil && len(c.Through) == 0})
 		}
 	}
-	return all, nil
+	return told.add(env, all, width), nil
 }
 
 // nobodyElse reports whether all addresses lead back to themselves.
@@ -152,18 +155,22 @@ func (x *expander) envelope(
 	env *mail.Envelope,
 	c *directory.Copy,
 	to []directory.Target,
+	told receipts,
 ) *mail.Envelope {
 	e := *env
 	e.Recipients = make([]mail.Recipient, len(to))
 	for i, t := range to {
 		e.Recipients[i] = readdressed(env, t.Of, t.Address, t.Domain)
+		if told.of(t.Of) {
+			e.Recipients[i].Notify = withoutSuccess(e.Recipients[i].Notify)
+		}
 		e.SMTPUTF8 = e.SMTPUTF8 || !smtp.IsASCII(t.Address)
 	}
 	if c.List == nil {
 		return &e
 	}
 	// A list's copies are the list's: failures are reported to its owner, and what the sender
-	// asked for does not go on (RFC 5321 3.9.2, RFC 3461 5.2.7.3). A null reverse-path stays: on a
+	// asked for does not go on (RFC 5321 3.9.2, RFC 3461 5.2.7.1). A null reverse-path stays: on a
 	// report nobody reports.
 	if e.Sender != "" {
 		e.Sender = c.List.Owner

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -368,17 +369,21 @@ func TestExportImport(t *testing.T) {
 	ctx := t.Context()
 	_, err := b.s.CreateFolder(ctx, box, "Work")
 	b.ok(err)
+	var stored sync.WaitGroup // commands are under way side by side: the last one may be done first
+	stored.Add(3000)
 	for n := range 3000 {
 		it := Item{Mailbox: box.Address, Flags: Flags(n) & allFlags,
 			Date: testEpoch.Add(time.Duration(-n) * time.Minute), Prefix: []byte("P\r\n")}
 		it.Folder = []string{"", "Work"}[n/1500]
 		b.s.Append(&Delivery{contentOf(fmt.Sprint("message ", n)), []Item{it}},
 			func(r []Result, err error) {
+				defer stored.Done()
 				if err != nil || r[0].Code != Stored {
 					t.Errorf("%+v, %v", r, err)
 				}
 			})
 	}
+	stored.Wait()
 	b.store("last", Item{Mailbox: box.Address})
 	err = b.s.Export(ctx, box, func(f *Folder, m *Message, r *ContentReader) error {
 		if _, err := other.s.FolderNamed(to, f.Name); errors.Is(err, ErrNoFolder) {

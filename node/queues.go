@@ -69,8 +69,8 @@ func (h *holding) own(ctx context.Context, term uint64) (owner.Term, error) {
 		o := h.n.deliveryOptions(h, term, s)
 		t.reporter = report.New(report.Options{
 			Settings: reportSettings(s), Hostname: o.Hostname, Mailboxes: delivery.LocalSite,
-			Known: h.n.known,
-			Now:   o.Now, Logf: o.Logf,
+			Known: h.n.known, Log: o.Log,
+			Now: o.Now, Logf: o.Logf,
 		}, reportQueue{q, h.n.policy})
 		t.scheduler, err = delivery.New(o, q, h.n.resolver, delivery.DialSMTP)
 		return err

@@ -144,7 +144,10 @@ func (p *Port) outboundConfig(member uint16) *tls.Config {
 			err = fmt.Errorf("member %d answers: check which address each node advertises",
 				peer.Member)
 		}
-		return err
+		if err != nil {
+			return unfit{err}
+		}
+		return nil
 	}
 	return c
 }

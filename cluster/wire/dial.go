@@ -20,10 +20,14 @@ func (p *Port) dial(ctx context.Context, member uint16, pre preface) (net.Conn, 
 	if !ok {
 		return nil, fmt.Errorf("the address of member %d is not known", member)
 	}
+	if err := p.refused.held(member, address, pre, time.Now()); err != nil {
+		return nil, fmt.Errorf("connect to member %d at %s: %w", member, address, err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, p.opts.handshakeTime)
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()
 	c, err := p.dialAt(ctx, member, address, pre)
+	p.refused.note(member, address, pre, err, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("connect to member %d at %s: %w", member, address, orEnded(ctx, err))
 	}

@@ -19,6 +19,10 @@
 //
 // A frame is its kind, one octet, the length of its body in four octets, big-endian, and the body.
 //
+// A refusal holds for a while: what is asked of that member, or of that group of it, is refused
+// here without a connection, for up to two seconds, or a quarter of one where it is only the group
+// (restraint). Who cannot be reached is dialled each time.
+//
 // # Joining
 //
 // The new node knows an address and a token, which is a secret; it has no certificate and cannot

@@ -119,6 +119,7 @@ type Port struct {
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
 	strangers *gate
+	refused   restraint
 	joins     chan struct{} // one for each join under way
 	http      *backlog
 	client    *http.Client
@@ -211,8 +212,9 @@ func (p *Port) Close() error {
 }
 
 // Recheck asks Admit about the peers of all connections and closes those that it no longer admits.
-// It is for after a member was removed.
+// Refusals of before are forgotten. It is for when the list of members has changed.
 func (p *Port) Recheck() {
+	p.refused.clear()
 	p.mu.Lock()
 	conns := make([]*conn, 0, len(p.mu.conns))
 	for c := range p.mu.conns {

@@ -114,7 +114,17 @@ func TestPublishKeepsWhoIsThere(t *testing.T) {
 	startCLINode(t)
 	file := write(t, "users.json", `[{"address":"a@example.net","hash":"`+bcryptHash+
 		`"},{"address":"b@example.net","hash":"`+bcryptHash+`"}]`)
-	mustRun(t, "user", "import", file, "--stage", "s")
+	_, errs := mustRun(t, "user", "import", file, "--stage", "s")
+	if strings.Contains(errs, "warning") {
+		t.Error(errs)
+	}
+	away := write(t, "away.json", `[{"address":"y@away.example","hash":"`+bcryptHash+
+		`"},{"address":"z@away.example","hash":"`+bcryptHash+`"}]`)
+	if _, errs := mustRun(t, "user", "import", away); strings.Count(errs, "warning") != 1 ||
+		!strings.Contains(errs, "away.example is no domain of this cluster, so mail for "+
+			"y@away.example and 1 more does not come here: `postroad domain add away.example`") {
+		t.Error(errs)
+	}
 	if status, _, errs := postroad(t, "pw\n", "user", "add", "b@example.net", "--password-stdin",
 		"--tenant", "mine"); status != 0 || strings.Contains(errs, "warning") {
 		t.Fatal(errs)

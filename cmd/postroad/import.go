@@ -5,9 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/postroad/postroad/directory"
@@ -145,7 +143,7 @@ func importUsers(
 	ctx context.Context, c *cli.Console, client *client.Client, file string, i *importFlags,
 	stage string,
 ) error {
-	total, clear, err := checkUsers(file, i.format)
+	names, clear, err := checkUsers(file, i.format)
 	if err != nil {
 		return err
 	}
@@ -158,7 +156,7 @@ func importUsers(
 			cli.Number(int64(clear), "password"))
 	}
 	u := &stager{c: c, client: client, file: file,
-		request: api.StageRequest{Stage: stage, Replace: i.replace}, total: total,
+		request: api.StageRequest{Stage: stage, Replace: i.replace}, total: len(names),
 		progress: c.Progress("staged")}
 	err = roster.EachRow(file, i.format, roster.Users, func(row *roster.User) error {
 		return u.add(ctx, row)
@@ -179,6 +177,11 @@ func importUsers(
 		return err
 	case err != nil:
 		return err
+	}
+	for _, warning := range client.NotLocal(ctx, names...) {
+		fmt.Fprintln(c.Err, cli.Clean(warning))
+	}
+	switch {
 	case !own:
 		fmt.Fprintf(c.Err, "%s staged; `%s --publish %s` makes them visible\n",
 			cli.Number(int64(u.staged), "user"), c.Path, stage)
@@ -190,8 +193,8 @@ func importUsers(
 	return publishStage(ctx, c, client, stage, int64(u.staged))
 }
 
-// checkUsers reads the whole file, and counts its users and those with passwords in clear.
-func checkUsers(file, format string) (total, clear int, err error) {
+// checkUsers reads the whole file: its users, and how many have passwords in clear.
+func checkUsers(file, format string) (names []string, clear int, err error) {
 	seen := map[string]int{} // the line of each
 	err = roster.EachRow(file, format, roster.Users, func(row *roster.User) error {
 		name, err := directory.Canonical(row.Address)
@@ -203,13 +206,13 @@ func checkUsers(file, format string) (total, clear int, err error) {
 				What: fmt.Sprintf("%s is on line %d already", name, line)}
 		}
 		seen[name] = row.Line
-		total++
+		names = append(names, name)
 		if row.Password != "" {
 			clear++
 		}
 		return nil
 	})
-	return total, clear, err
+	return names, clear, err
 }
 
 // stager stages users in batches.
@@ -253,7 +256,7 @@ func (u *stager) send(ctx context.Context) error {
 	if len(u.rows) == 0 {
 		return nil
 	}
-	if err := hashAll(ctx, u.rows); err != nil {
+	if err := roster.HashAll(ctx, u.rows); err != nil {
 		return err
 	}
 	u.request.Users = u.request.Users[:0]
@@ -275,30 +278,4 @@ func (u *stager) send(ctx context.Context) error {
 	u.rows, u.size = u.rows[:0], 0
 	u.progress.Say(fmt.Sprintf("%d of %s staged", u.staged, cli.Number(int64(u.total), "user")))
 	return nil
-}
-
-// hashAll hashes the passwords in clear, on all cores.
-func hashAll(ctx context.Context, rows []*roster.User) error {
-	var all sync.WaitGroup
-	work, errs := make(chan *roster.User), make(chan error, len(rows))
-	for range runtime.GOMAXPROCS(0) {
-		all.Go(func() {
-			for row := range work {
-				hash, err := directory.HashPassword(row.Password, directory.DefaultCost)
-				if err != nil {
-					errs <- err
-				}
-				row.Hash, row.Password = hash, ""
-			}
-		})
-	}
-	for _, row := range rows {
-		if row.Password != "" && ctx.Err() == nil {
-			work <- row
-		}
-	}
-	close(work)
-	all.Wait()
-	close(errs)
-	return errors.Join(ctx.Err(), <-errs)
 }

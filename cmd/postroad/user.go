@@ -144,7 +144,7 @@ func (u *userFlags) change(
 	}
 	fmt.Fprintf(c.Err, "%s %s\n", u.request.Name, did)
 	if verb == "add" {
-		if warning := client.NotLocal(ctx, u.request.Name); warning != "" {
+		for _, warning := range client.NotLocal(ctx, u.request.Name) {
 			fmt.Fprintln(c.Err, cli.Clean(warning))
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/postroad/postroad/internal/dsn"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
 )
@@ -42,6 +43,7 @@ type Options struct {
 	// network that may relay. What strangers ask for goes to whom they say they are, so they get
 	// less. nil: all are known.
 	Known func(*mail.Origin) bool
+	Log   maillog.Sink     // hears of each report, and which message it is about
 	Now   func() time.Time // command time
 	Logf  func(format string, args ...any)
 }
@@ -210,8 +212,36 @@ func (r *Reporter) report(due *queue.Report, done func(mail.ID, *smtp.Failure)) 
 		Origin: mail.Origin{Protocol: "internal", Helo: r.o.Hostname,
 			Tenant: due.Message.Envelope.Origin.Tenant},
 	}
-	content := &mail.Content{Chunks: [][]byte{buf.Bytes()}, Size: int64(buf.Len())}
+	content := &mail.Content{Chunks: [][]byte{buf.Bytes()}, Size: int64(buf.Len()),
+		Observer: &made{r, due.ID, env, int64(buf.Len())}}
 	r.queue.AcceptReport(due.ID, env, content, done)
+}
+
+// made is a report that is not stored yet.
+type made struct {
+	r    *Reporter
+	of   queue.ReportID
+	env  *mail.Envelope
+	size int64
+}
+
+// called is what Postfix's log calls a report.
+var called = map[queue.ReportKind]string{
+	queue.ReportFailure: "non-delivery notification",
+	queue.ReportDelay:   "delay notification",
+	queue.ReportSuccess: "delivery status notification",
+}
+
+// Stored logs that the report is made (mail.Observer).
+func (m *made) Stored(id mail.ID) {
+	to := &m.env.Recipients[0]
+	rec := &maillog.Record{
+		Type: maillog.Reception, At: id.Time(), Recipient: to.Address, OrigRecipient: to.Original(),
+		OrigID: m.of.ID, Report: called[m.of.Kind], Text: called[m.of.Kind], Enhanced: "2.0.0",
+		Protocol: m.env.Origin.Protocol, MessageID: dsn.MessageID(reportName(m.of), m.r.o.Hostname),
+	}
+	rec.Describe(id, m.env, m.size, id.Time())
+	m.r.o.Log.Log(rec)
 }
 
 // write writes the report's content.

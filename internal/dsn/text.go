@@ -123,7 +123,8 @@ func (o *writer) explanation(r *Report) {
 		{Relayed, []string{"Your message was handed on for the recipients below to a mail " +
 			"system that does",
 			"not report further. This does not prove that it was delivered or read."}},
-		{Expanded, []string{"Your message was passed on to the members of the lists below."}},
+		{Expanded, []string{"Your message was passed on to several recipients for each address " +
+			"below."}},
 	} {
 		if !r.has(group.action) {
 			continue

@@ -80,12 +80,15 @@ func (o *writer) part(contentType, description, encoding string) {
 	o.raw("\r\n")
 }
 
+// MessageID is the Message-ID field of the report of an ID by a host.
+func MessageID(id mail.ID, host string) string { return "<" + id.String() + "@" + host + ">" }
+
 func (o *writer) header(r *Report) {
 	o.field("From", "Mail Delivery System <MAILER-DAEMON@"+r.Host+">")
 	o.field("To", "<"+r.To+">")
 	o.field("Subject", subject(r))
 	o.field("Date", date(r.Date))
-	o.field("Message-ID", "<"+r.ID.String()+"@"+r.Host+">")
+	o.field("Message-ID", MessageID(r.ID, r.Host))
 	o.field("Auto-Submitted", "auto-replied") // RFC 3834 5
 	o.field("MIME-Version", "1.0")
 	o.raw("Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"" +

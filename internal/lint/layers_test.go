@@ -41,7 +41,7 @@ var levels = map[string]int{
 	// own.
 	"smtpd": 5, "intake": 5, "delivery": 5, "delivery/local": 5, "delivery/mx": 5,
 	"delivery/smtpclient": 5, "delivery/share": 5, "delivery/shaping": 0,
-	"delivery/report": 5, "mailbox/pop3": 5, "policy": 5,
+	"delivery/report": 5, "mailbox/pop3": 5, "policy": 5, "delivery/jitter": 2,
 	"operate/admin": 5,
 	// The operators' work, beside a node that runs or on one that does not.
 	"node/operator": 6, "node/offline": 6,

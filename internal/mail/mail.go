@@ -32,6 +32,12 @@ const (
 	NotifyFailure
 	NotifyDelay
 	NotifyNever
+
+	// PassedToList and PassedOn mark a recipient whose mail went on in other messages, to a list's
+	// members and to the several addresses of an alias: what is left is to tell the sender (RFC
+	// 3461 5.2.7). No client says so.
+	PassedToList Notify = 1 << 6
+	PassedOn     Notify = 1 << 7
 )
 
 // Ret is the RET parameter of MAIL (RFC 3461 4.3).

@@ -28,6 +28,9 @@ func (r *Record) component() string {
 	if r.Type == Rejection && strings.HasPrefix(r.Protocol, "POP3") {
 		return "pop3"
 	}
+	if r.Report != "" {
+		return "bounce"
+	}
 	switch r.Type {
 	case Reception, Rejection:
 		return "smtpd"
@@ -54,6 +57,9 @@ func (t Type) status() string {
 func appendRecord(b []byte, r *Record) []byte {
 	if r.wrongPassword() {
 		return appendWrongPassword(b, r)
+	}
+	if r.Report != "" {
+		return appendReport(b, r)
 	}
 	if r.ID.IsZero() {
 		b = append(b, "NOQUEUE"...)
@@ -85,6 +91,13 @@ func appendReception(b []byte, r *Record) []byte {
 		b = r.OrigID.AppendTo(append(b, ", orig_queue_id="...))
 	}
 	return appendOriginal(b, r)
+}
+
+// appendReport appends "ORIGINAL: sender non-delivery notification: REPORT", a line of the message
+// that was reported on.
+func appendReport(b []byte, r *Record) []byte {
+	b = append(append(r.OrigID.AppendTo(b), ": sender "...), r.Report...)
+	return r.ID.AppendTo(append(b, ": "...))
 }
 
 // appendOriginal appends ", orig_to=<alias@example.net>" when the sender used another address than

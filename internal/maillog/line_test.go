@@ -80,6 +80,9 @@ func TestLines(t *testing.T) {
 		},
 			id + ": client=unknown[192.0.2.25], orig_queue_id=" + id +
 				", orig_to=<team@example.org>"},
+		{"report", func(r *Record) {
+			r.Type, r.OrigID, r.Report = Reception, mail.ID{1}, "non-delivery notification"
+		}, mail.ID{1}.String() + ": sender non-delivery notification: " + id},
 		{"to an alias", func(r *Record) { r.OrigRecipient = "sales@example.net" },
 			id + ": to=<b@example.net>, orig_to=<sales@example.net>, " +
 				"relay=mx.example.net[192.0.2.25]:25, " +

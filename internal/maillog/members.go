@@ -34,7 +34,9 @@ func appendMembers(b []byte, r *Record) []byte {
 
 // appendClientMembers appends what is known of the client.
 func appendClientMembers(b []byte, r *Record) []byte {
-	b = append(appendClient(append(b, `"client":"`...), r.Peer), `",`...)
+	if r.Report == "" {
+		b = append(appendClient(append(b, `"client":"`...), r.Peer), `",`...)
+	}
 	b = lineMember(b, `"helo":`, r.Relay)
 	b = lineMember(b, `"proto":`, r.Protocol)
 	b = lineMember(b, `"sasl_method":`, r.Mechanism)

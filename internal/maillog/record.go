@@ -50,9 +50,13 @@ type Record struct {
 	Recipients int
 	// OrigRecipient is the address that the sender used, when the directory sent the mail
 	// elsewhere. OrigID: the ID that the client was told, when this message was made of that one,
-	// for a list or somebody who forwards.
+	// for a list or somebody who forwards; of a report, the message that it is about.
 	OrigRecipient string
 	OrigID        mail.ID
+	// Report, of the Reception of a report that this host made on OrigID, is what Postfix calls
+	// such a report: "non-delivery notification", "delay notification", "delivery status
+	// notification".
+	Report string
 	// MessageID is the Message-ID field of the content, with its brackets: of a Reception, and of a
 	// Rejection that has seen it.
 	MessageID string

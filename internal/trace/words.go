@@ -47,6 +47,7 @@ type event struct {
 	Next      int64  `json:"next_attempt"`
 	Duplicate bool   `json:"possible_duplicate"`
 	User      string `json:"user"`
+	Protocol  string `json:"reception_protocol"`
 	MessageID string `json:"message_id"`
 	Session   string `json:"session_id"`
 }
@@ -86,6 +87,9 @@ func (e *event) about() string {
 // came is what a message for some recipients that came was, or would have been.
 func (e *event) came(recipients int, host string) string {
 	words := []string{"from <" + e.Sender + ">"}
+	if report := e.Response.Content; e.Type == "Reception" && e.Protocol == "internal" {
+		words[0] = report + " " + words[0]
+	}
 	if e.Recipient != "" {
 		words[0] += " " + e.to(recipients-1)
 	}

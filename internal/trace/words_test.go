@@ -8,6 +8,9 @@ func TestWords(t *testing.T) {
 			`"peer_address":{"name":"h.x","addr":"192.0.2.1"},"user":"a@x","message_id":"<m@x>",` +
 			`"session_id":"s-1"}`: "Reception: from <a@x> to <b@y> and 2 more, 12 octets, " +
 			"by h.x[192.0.2.1], logged in as a@x, Message-ID <m@x>, session s-1",
+		`{"type":"Reception","orig_id":"01","sender":"","recipient":"a@x","size":12,"response":{` +
+			`"content":"delay notification"},"reception_protocol":"internal"}`: "Reception: " +
+			"delay notification from <> to <a@x> of 01, 12 octets",
 		`{"type":"Rejection","sender":"a@x","recipient":"b@y","recipients":["b@y","c@y"],` +
 			`"num_recipients":2,"response":{"code":552,"enhanced_code":{"class":5,"subject":3,` +
 			`"detail":4},"content":"Too big","command":"DATA"},"session_id":"s-1"}`: "Rejection: " +

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/secret"
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/node/internal/controlgroup"
 	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin/api"
@@ -239,20 +241,52 @@ func (op *Operator) Remove(ctx context.Context, node string, force bool) error {
 	}
 	placed := len(op.o.State.Placed(m.ID))
 	undrained := m.State != control.Joining && m.State != control.Removed && placed > 0
-	if undrained && op.o.Reachable(m.ID) {
-		return &api.Error{
-			Exit:    api.ExitData,
-			Message: m.Name + " still has mail or votes",
-			Hint: "run `postroad cluster drain " + m.Name + "` first; a dead node is replaced: " +
-				"`postroad cluster replace " + m.Name + " NEW`",
+	if undrained {
+		if err := op.gone(ctx, m, force); err != nil {
+			return err
 		}
-	}
-	if undrained && !force {
-		return op.notDrained(ctx, m, placed)
+		if !force {
+			return op.notDrained(ctx, m, placed)
+		}
 	}
 	changes, silent := op.asNow(ctx, m)
 	return without(changes.Remove(ctx, m.ID), silent)
 }
+
+// gone returns nil when a node that was not drained does not answer any more. That it died a moment
+// ago is known when it has answered nobody for a while: with wait, gone waits for that.
+func (op *Operator) gone(ctx context.Context, m control.Member, wait bool) error {
+	ctx, cancel := context.WithTimeout(ctx, goneTime)
+	defer cancel()
+	for op.o.Reachable(m.ID) {
+		if op.reports(ctx)[m.ID] != nil {
+			return &api.Error{
+				Exit:    api.ExitData,
+				Message: m.Name + " still has mail or votes",
+				Hint: "run `postroad cluster drain " + m.Name + "` first; a dead node is " +
+					"replaced: `postroad cluster replace " + m.Name + " NEW`",
+			}
+		}
+		if !wait {
+			return nil
+		}
+		if !clock.Pause(ctx, goneLook) {
+			return &api.Error{
+				Exit:    api.ExitTemporary,
+				Message: m.Name + " does not answer this node, but answers others",
+				Hint: "when it has stopped, or cannot be reached by any node for " +
+					member.GoneAfter.String() + ", run the command again",
+			}
+		}
+	}
+	return nil
+}
+
+// Times of the wait for a node that died a moment ago.
+const (
+	goneTime = member.GoneAfter + 2*member.PingEvery
+	goneLook = 250 * time.Millisecond
+)
 
 // notDrained refuses to remove a dead node that has places still, and says what is in them.
 func (op *Operator) notDrained(ctx context.Context, m control.Member, placed int) error {

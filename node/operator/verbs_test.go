@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/node/internal/controlgroup"
 	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin/api"
@@ -59,6 +60,36 @@ func TestRemovalThatTakesTheMajority(t *testing.T) {
 	w.reports[3] = &peer.Report{}
 	refused(t, "a removal of a node that answers", op.Remove(t.Context(), "mx3", true),
 		api.ExitData, "still has mail or votes", "postroad cluster drain mx3")
+}
+
+// TestRemovalAfterADeath: a node that died a moment ago counts as one that answers for seconds. A
+// removal by force waits for that, for so long; one without is told what the node has.
+func TestRemovalAfterADeath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		op := w.operator()
+		died := time.Now()
+		delete(w.reports, 3)
+		op.o.Reachable = func(id uint16) bool {
+			return id != 3 || time.Since(died) < member.GoneAfter
+		}
+		refused(t, "a removal", op.Remove(t.Context(), "mx3", false), api.ExitData,
+			"mx3 does not answer and was not drained")
+		if err := op.Remove(t.Context(), "mx3", true); err != nil {
+			t.Errorf("by force: %v", err)
+		}
+		if m, _ := w.state.Member(3); m.State != control.Removed {
+			t.Errorf("mx3 is %s", m.State)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		op := w.operator()
+		delete(w.reports, 3)
+		op.o.Reachable = func(uint16) bool { return true }
+		refused(t, "a removal of one that others hear", op.Remove(t.Context(), "mx3", true),
+			api.ExitTemporary, "mx3 does not answer this node, but answers others", "7s")
+	})
 }
 
 // TestDrainOfTheLast is refused before anything is recorded.

@@ -16,8 +16,8 @@ import (
 
 // A trace is made in rounds. The first finds, in all event logs and queues, which messages are
 // meant; the second fetches what any node knows of these: a message that one node accepted may have
-// been delivered by the node that took over. The third does so for the messages that were made of
-// these, for lists and those who forward.
+// been delivered by the node that took over. The third and the fourth do so for the messages that
+// were made of these, for lists and those who forward, and for the reports on them.
 
 // journey is the whole: all rounds, in all nodes.
 func (s *Server) journey(
@@ -30,7 +30,7 @@ func (s *Server) journey(
 		since = 0 // it has said which messages; now their whole journey is wanted
 	}
 	// without IDs, what was refused is all there may be; the second time, what was made of these
-	for ids, n := t.IDs, 0; len(ids) > 0 && n < 2; n++ {
+	for ids, n := t.IDs, 0; len(ids) > 0 && n < 3; n++ {
 		ids = s.steps(ctx, &api.TraceRequest{IDs: ids, Recipient: t.Recipient, Since: since},
 			total, items)
 	}

@@ -215,6 +215,32 @@ func TestJourneyOfAList(t *testing.T) {
 	}
 }
 
+// TestJourneyToTheReport: the report on a message, and on what was made of it, is part of its
+// journey, and says which message it is about.
+func TestJourneyToTheReport(t *testing.T) {
+	w := startWorld(t, 2, nil)
+	ids, at := mail.NewIDs(9, time.Time{}), time.Now().Add(-time.Minute)
+	id, copied, report := ids.Next(at), ids.Next(at), ids.Next(at)
+	for i, r := range []maillog.Record{
+		{Type: maillog.Reception, ID: id, Sender: "a@example.org", Recipient: "b@example.net"},
+		{Type: maillog.Reception, ID: copied, OrigID: id, Recipient: "c@example.net"},
+		{Type: maillog.Bounce, ID: copied, Recipient: "c@example.net"},
+		{Type: maillog.Reception, ID: report, OrigID: copied, Recipient: "o@example.org",
+			Report: "non-delivery notification", Protocol: "internal"},
+		{Type: maillog.Delivery, ID: report, Recipient: "o@example.org"},
+	} {
+		r.At = at.Add(time.Duration(i) * time.Millisecond)
+		w.logs[i%2].Log(&r)
+	}
+	all := []string{"mx1 Reception", "mx2 Reception", "mx1 Bounce", "mx2 Reception", "mx1 Delivery"}
+	for of, want := range map[mail.ID][]string{id: all, copied: all[1:], report: all[3:]} {
+		r := api.TraceRequest{IDs: []string{of.String()}}
+		if got, _, err := w.nodes[0].trace(t, r); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v: %q, want %q; %v", of, got, want, err)
+		}
+	}
+}
+
 // TestJourneyWithoutANode: its log may know more, and that is said.
 func TestJourneyWithoutANode(t *testing.T) {
 	w := startWorld(t, 3, func(i int, o *Options) {

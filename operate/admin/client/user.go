@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,27 +124,41 @@ func (c *Client) listing(ctx context.Context, path string, fn func(json.RawMessa
 	return cmp.Or(err, total.Incomplete())
 }
 
-// NotLocal returns a warning when the mail for an address does not come here: its domain is
-// neither in the directory nor in the configuration of the node that is asked. "": it
-// does, or that cannot be told.
-func (c *Client) NotLocal(ctx context.Context, address string) string {
-	at := strings.LastIndexByte(address, '@')
-	domain, err := smtp.Domain(address[at+1:])
-	if at < 0 || err != nil {
-		return ""
+// maxNotLocal is how many domains are warned of.
+const maxNotLocal = 10
+
+// NotLocal returns a warning for each domain of some addresses whose mail does not come here: it is
+// neither in the directory nor in the configuration of the node that is asked. None: the mail comes
+// here, or that cannot be told.
+func (c *Client) NotLocal(ctx context.Context, addresses ...string) (warnings []string) {
+	of := map[string][]string{}
+	for _, address := range addresses {
+		at := strings.LastIndexByte(address, '@')
+		if domain, err := smtp.Domain(address[at+1:]); at >= 0 && err == nil {
+			of[domain] = append(of[domain], address)
+		}
 	}
-	found := false
-	err = c.AllDomains(ctx, func(raw json.RawMessage) error {
+	if err := c.AllDomains(ctx, func(raw json.RawMessage) error {
 		var d api.Domain
 		err := json.Unmarshal(raw, &d)
-		found = found || d.Name == domain
+		delete(of, d.Name)
 		return err
-	})
-	if found || err != nil {
-		return ""
+	}); err != nil {
+		return nil
 	}
-	return "warning: " + domain + " is no domain of this cluster, so mail for " + address +
-		" does not come here: `postroad domain add " + domain + "` makes it one"
+	for i, domain := range slices.Sorted(maps.Keys(of)) {
+		if i == maxNotLocal {
+			return append(warnings, fmt.Sprintf("warning: %d more domains of the users are not of "+
+				"this cluster either", len(of)-i))
+		}
+		who := of[domain][0]
+		if more := len(of[domain]) - 1; more > 0 {
+			who += fmt.Sprintf(" and %d more", more)
+		}
+		warnings = append(warnings, "warning: "+domain+" is no domain of this cluster, so mail "+
+			"for "+who+" does not come here: `postroad domain add "+domain+"` makes it one")
+	}
+	return warnings
 }
 
 func (c *Client) change(ctx context.Context, path, verb string, request any) error {
