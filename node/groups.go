@@ -186,6 +186,7 @@ func (n *node) newReconciler() *member.Reconciler {
 			if id, ok := n.control.HomeOf(n.self.Member); ok {
 				n.home.Store(n.queues.Get(id))
 			}
+			n.gate.Follow()
 			suspensions.look(ctx, do)
 			shards.look(ctx, do)
 			secrets.look(ctx, do)

@@ -138,7 +138,10 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	}
 	n.gate = member.NewGatekeeper(member.GatekeeperOptions{
 		Self: n.self.Member, State: n.control, Ask: n.store.Ask, Ctx: n.background,
-		Told:  told,
+		Told: told,
+		Keep: func(known []wire.KnownMember) error {
+			return member.KeepTold(n.cfg().Node.DataDir, known)
+		},
 		Fresh: n.store.Group(cluster.ControlGroup).Fresh, Errorf: n.log.Errorf,
 	})
 	n.port, err = wire.New(wire.Options{

@@ -132,7 +132,7 @@ func (o Joiner) Join(ctx context.Context, address string) error {
 	if err := j.save(o.DataDir); err != nil {
 		return err
 	}
-	if err := saveTold(o.DataDir, reply.Known); err != nil {
+	if err := KeepTold(o.DataDir, reply.Known); err != nil {
 		return err
 	}
 	// The certificate is what counts: it is written last.
@@ -178,11 +178,12 @@ func (o Joiner) standing(
 	return wire.RequestStanding(ctx, address, o.Token, incarnation, o.Dial)
 }
 
-// toldFile is, in the directory of the cluster, of which members a node was told when it joined. It
-// stays: the state may not have come that far when the node starts again.
+// toldFile is, in the directory of the cluster, which members a node knew last, or of which it was
+// told when it joined. When the node starts again the state may be from before.
 const toldFile = "told.json"
 
-func saveTold(dataDir string, known []wire.KnownMember) error {
+// KeepTold writes down which members a node knows.
+func KeepTold(dataDir string, known []wire.KnownMember) error {
 	b, err := json.Marshal(known)
 	if err != nil {
 		return err
@@ -190,8 +191,8 @@ func saveTold(dataDir string, known []wire.KnownMember) error {
 	return files.Replace(filepath.Join(datadir.Cluster(dataDir), toldFile), b)
 }
 
-// ReadTold returns the members of which the node was told when it joined; none: it did not join, or
-// with an older program.
+// ReadTold returns what KeepTold kept; none: there were no others yet, or the program was an older
+// one.
 func ReadTold(dataDir string) (known []wire.KnownMember, err error) {
 	file := filepath.Join(datadir.Cluster(dataDir), toldFile)
 	b, err := os.ReadFile(file)

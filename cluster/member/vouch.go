@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,8 +32,10 @@ type GatekeeperOptions struct {
 	Ask    func(ctx context.Context, id uint16, method, path string, body, into any) error
 	Ctx    context.Context // of the questions; it ends with the node
 	Errorf func(format string, args ...any)
-	// Told are the members of which this node was told when it joined (ReadTold).
+	// Told are the members that this node knew last, or of which it was told when it joined
+	// (ReadTold), and Keep keeps them (KeepTold).
 	Told []wire.KnownMember
+	Keep func([]wire.KnownMember) error
 }
 
 // Gatekeeper judges who is admitted to the cluster port. A member that this node's state has is
@@ -43,8 +46,9 @@ type GatekeeperOptions struct {
 // of whom it was told when it joined: it takes the log over from its beginning, and for a while has
 // members who are all gone by now. Safe for use by several goroutines.
 type Gatekeeper struct {
-	o  GatekeeperOptions
-	mu struct {
+	o    GatekeeperOptions
+	kept []wire.KnownMember // of Follow alone
+	mu   struct {
 		sync.Mutex
 		vouched map[uint16]wire.KnownMember
 		asking  bool
@@ -54,9 +58,9 @@ type Gatekeeper struct {
 	}
 }
 
-// NewGatekeeper returns a Gatekeeper for whom nobody has vouched but those whom the node joined.
+// NewGatekeeper returns a Gatekeeper that knows whom the node knew before.
 func NewGatekeeper(o GatekeeperOptions) *Gatekeeper {
-	g := &Gatekeeper{o: o}
+	g := &Gatekeeper{o: o, kept: o.Told}
 	g.mu.vouched = map[uint16]wire.KnownMember{}
 	g.believe(o.Told)
 	return g
@@ -99,6 +103,39 @@ func (g *Gatekeeper) Admit(peer wire.Identity, key string) error {
 	return fmt.Errorf(
 		"member %d is not known here: this node asks the members that it knows for it",
 		peer.Member)
+}
+
+// Follow keeps whom the state has, for a start after a crash: the rows may be from before a member
+// joined then, and where that one is needed for a majority nothing newer ever comes. It is called
+// after each change, by one goroutine.
+func (g *Gatekeeper) Follow() {
+	known := present(g.o.State)
+	if len(known) == 0 {
+		return
+	}
+	if !g.o.Fresh() { // what is kept may be newer
+		for _, v := range g.kept {
+			if !g.o.State.HeardOf(v.ID) {
+				known = append(known, v)
+			}
+		}
+	}
+	if slices.Equal(known, g.kept) {
+		return
+	}
+	if err := g.o.Keep(known); err != nil {
+		g.o.Errorf("the members cannot be written down: %v", err)
+		return
+	}
+	g.kept = known
+}
+
+// present are the members that were not removed, with their keys.
+func present(s *control.State) (known []wire.KnownMember) {
+	for _, m := range s.Members() {
+		known = append(known, wire.KnownMember{ID: m.ID, Incarnation: m.Incarnation, Key: m.Key})
+	}
+	return known
 }
 
 // ask asks all that this node knows whom they know.
@@ -162,12 +199,9 @@ func (g *Gatekeeper) tells(v wire.KnownMember) bool {
 
 // ServeVouch answers a member that was away.
 func (g *Gatekeeper) ServeVouch(w http.ResponseWriter, _ *http.Request) {
-	known := []wire.KnownMember{}
-	for _, m := range g.o.State.Members() {
-		if m.State != control.Removed {
-			known = append(known, wire.KnownMember{ID: m.ID, Incarnation: m.Incarnation,
-				Key: m.Key})
-		}
+	known := present(g.o.State)
+	if known == nil {
+		known = []wire.KnownMember{}
 	}
 	_ = json.NewEncoder(w).Encode(known) // who asks sees that it was cut off
 }

@@ -123,6 +123,49 @@ func TestToldAtJoin(t *testing.T) {
 	})
 }
 
+// TestKnownAfterACrash: what a node knew of members outlasts rows that are from before, and is what
+// the state says once that is new.
+func TestKnownAfterACrash(t *testing.T) {
+	play(t, func(w *world) {
+		var kept []wire.KnownMember
+		writes, fresh := 0, true
+		begin := func() *Gatekeeper {
+			return NewGatekeeper(GatekeeperOptions{
+				Self: 1, State: w.state, Ctx: w.Context(), Errorf: w.logf,
+				Fresh: func() bool { return fresh }, Told: kept,
+				Ask: func(context.Context, uint16, string, string, any, any) error {
+					return errors.New("no answer")
+				},
+				Keep: func(known []wire.KnownMember) error {
+					kept = known
+					writes++
+					return nil
+				},
+			})
+		}
+		w.member("mx2", 2)
+		kept = []wire.KnownMember{{ID: 8, Incarnation: 88, Key: "k8"}} // of later rows
+		fresh = false
+		g := begin()
+		g.Follow()
+		g.Follow()
+		if len(kept) != 3 || writes != 1 {
+			t.Errorf("by old rows %+v is kept, in %d writes", kept, writes)
+		}
+		g = begin()
+		if g.Admit(wire.Identity{Cluster: "c1", Member: 8, Incarnation: 88}, "k8") != nil ||
+			g.Admit(wire.Identity{Cluster: "c1", Member: 8, Incarnation: 88}, "forged") == nil {
+			t.Error("not the member that it knew is admitted")
+		}
+		fresh = true
+		g.Follow()
+		if len(kept) != 2 || kept[1].ID != 2 {
+			t.Errorf("by new rows %+v is kept", kept)
+		}
+		synctest.Wait()
+	})
+}
+
 // TestVouch: a member names those that are present, with their keys.
 func TestVouch(t *testing.T) {
 	play(t, func(w *world) {

@@ -67,8 +67,11 @@ func (k *Keeper) Round(now time.Time) *Work {
 	if w := k.share(epochs, leads, now); w != nil || !leads {
 		return w
 	}
+	// When nobody has the key, as after the only node's own key was lost, what it sealed is lost,
+	// too: keys must be made anew, and need a key to be sealed with.
+	holders, _ := s.Holders()
 	switch {
-	case len(epochs) == 0 || s.KeyExposed():
+	case len(epochs) == 0 || s.KeyExposed() || len(holders) == 0:
 		return &Work{"making a key of the cluster", k.renew}
 	case len(epochs) > 1:
 		return &Work{"sealing secrets anew", k.reseal}

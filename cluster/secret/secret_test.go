@@ -185,6 +185,17 @@ func TestLeaderWithoutTheKey(t *testing.T) {
 	}
 }
 
+// TestNobodyHasTheKey: where the key is lost there is another one, for what comes.
+func TestNobodyHasTheKey(t *testing.T) {
+	w := newWorld(t, "a")
+	w.settle()
+	w.start(1) // its own key is another one now
+	w.settle()
+	if epoch, ok := w.nodes[1].o.Ring.Newest(); !ok || epoch != 2 || len(w.state.ClusterKeys()) != 1 {
+		t.Errorf("key %d, known: %t, %d in use", epoch, ok, len(w.state.ClusterKeys()))
+	}
+}
+
 // TestSealed: a secret is opened under its own name only, and unchanged.
 func TestSealed(t *testing.T) {
 	w := newWorld(t, "a")
