@@ -62,8 +62,9 @@ func (n *node) listenFor(kind func(config.Kind) bool) error {
 
 // planListeners opens the addresses that are new and closes those that are gone. An address that
 // stays keeps its socket, also when it is for another protocol from now on: nobody is turned away
-// meanwhile, and two addresses may change places. What changes of it counts for new connections. An
-// address that is gone and in the way of a new one is closed first, and is back if the reload fails.
+// meanwhile, and two addresses may change places. What changes of it counts for new connections.
+// One that is gone and in the way of a new one is closed first, and is back if the reload is
+// refused.
 func (n *node) planListeners(next *config.Config, p *plan) error {
 	stays := map[string]bool{}
 	for _, l := range next.Listeners {

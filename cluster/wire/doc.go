@@ -19,9 +19,9 @@
 //
 // A frame is its kind, one octet, the length of its body in four octets, big-endian, and the body.
 //
-// A refusal holds for a while: what is asked of that member, or of that group of it, is refused here
-// without a connection, for up to two seconds, or a quarter of one where it is only the group
-// (restraint). Who cannot be reached is dialled each time.
+// A refusal holds for a while: what is asked of that member, or of that group of it, is refused
+// here without a connection, for up to two seconds, or a quarter of one where it is only the
+// group (restraint). Who cannot be reached is dialled each time.
 //
 // # Joining
 //

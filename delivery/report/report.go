@@ -43,7 +43,7 @@ type Options struct {
 	// network that may relay. What strangers ask for goes to whom they say they are, so they get
 	// less. nil: all are known.
 	Known func(*mail.Origin) bool
-	Log   maillog.Sink           // hears of each report, and which message it is about
+	Log   maillog.Sink     // hears of each report, and which message it is about
 	Now   func() time.Time // command time
 	Logf  func(format string, args ...any)
 }

@@ -65,7 +65,8 @@ func (s *shelf) add(n int, kind machine.ReportKind, user, sender string) {
 func TestStrangersGetLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &shelf{wake: make(chan struct{})}
-		r := New(Options{Hostname: "mx.test", Log: maillog.Discard, Now: time.Now, Logf: func(string, ...any) {},
+		r := New(Options{Hostname: "mx.test", Log: maillog.Discard, Now: time.Now,
+			Logf:  func(string, ...any) {},
 			Known: func(o *mail.Origin) bool { return o.User != "" }}, s)
 		r.Start()
 		defer r.Stop()

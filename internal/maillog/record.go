@@ -53,8 +53,9 @@ type Record struct {
 	// for a list or somebody who forwards; of a report, the message that it is about.
 	OrigRecipient string
 	OrigID        mail.ID
-	// Report, of the Reception of a report that this host made on OrigID, is what Postfix calls such
-	// a report: "non-delivery notification", "delay notification", "delivery status notification".
+	// Report, of the Reception of a report that this host made on OrigID, is what Postfix calls
+	// such a report: "non-delivery notification", "delay notification", "delivery status
+	// notification".
 	Report string
 	// MessageID is the Message-ID field of the content, with its brackets: of a Reception, and of a
 	// Rejection that has seen it.
