@@ -63,10 +63,20 @@ func (n *node) listenFor(kind func(config.Kind) bool) error {
 // planListeners opens the addresses that are new and closes those that are gone. An address that
 // stays keeps its socket, also when it is for another protocol from now on: nobody is turned away
 // meanwhile, and two addresses may change places. What changes of it counts for new connections.
+// One that is gone and in the way of a new one is closed first, and is back if the reload is
+// refused.
 func (n *node) planListeners(next *config.Config, p *plan) error {
 	stays := map[string]bool{}
 	for _, l := range next.Listeners {
 		stays[l.Address] = true
+	}
+	var going []*eventloop.Listener
+	for address, open := range n.listeners {
+		if !stays[address] {
+			going = append(going, open)
+		}
+	}
+	for _, l := range next.Listeners {
 		treatment, err := n.treatment(l)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", l.Address, err)
@@ -80,11 +90,11 @@ func (n *node) planListeners(next *config.Config, p *plan) error {
 			p.then(func() { open.Configure(treatment) })
 			continue
 		}
-		socket, err := eventloop.Listen(l.Address)
+		socket, giveUp, err := n.engine.ListenInstead(l.Address, going)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", l.Address, err)
 		}
-		p.orElse(func() { socket.Close() })
+		p.orElse(giveUp)
 		p.then(func() {
 			open, err := n.engine.Serve(socket, treatment)
 			if err != nil { // the node is stopping

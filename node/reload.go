@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -102,7 +103,7 @@ func (n *node) reconfigure() (r reloaded, err error) {
 		n.planDelivery,
 	} {
 		if err := room(next, &p); err != nil {
-			for _, undo := range p.undo {
+			for _, undo := range slices.Backward(p.undo) {
 				undo()
 			}
 			return r, err

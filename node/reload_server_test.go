@@ -201,6 +201,20 @@ func TestReloadListeners(t *testing.T) {
 		t.Errorf("a reload that was refused has changed limits: %s", reply)
 	}
 
+	// an address in whose way one that goes is; and back, when the rest of the file is refused
+	one := r.addrs[0]
+	_, port, _ := net.SplitHostPort(one)
+	r.addrs[0] = "0.0.0.0:" + port
+	if done := r.reload(size+list, "0 relay"); done.err == nil {
+		t.Error("a file with a fault was taken")
+	}
+	expect("POP3")
+	r.must("", "0 relay", "1 submission", "2 relay")
+	expect("SMTP", "SMTP", "SMTP")
+	r.addrs[0] = one
+	r.must("", "0 pop3", "1 submission", "2 relay")
+	expect("POP3", "SMTP", "SMTP")
+
 	r.must(size, "0 pop3")
 	expect("POP3", "nobody", "nobody")
 	if reply := say(third, "EHLO a", "250"); !strings.Contains(reply, "SIZE 78848") {

@@ -191,8 +191,9 @@ func TestNobodyHasTheKey(t *testing.T) {
 	w.settle()
 	w.start(1) // its own key is another one now
 	w.settle()
-	if epoch, ok := w.nodes[1].o.Ring.Newest(); !ok || epoch != 2 || len(w.state.ClusterKeys()) != 1 {
-		t.Errorf("key %d, known: %t, %d in use", epoch, ok, len(w.state.ClusterKeys()))
+	epoch, ok := w.nodes[1].o.Ring.Newest()
+	if n := len(w.state.ClusterKeys()); !ok || epoch != 2 || n != 1 {
+		t.Errorf("key %d, known: %t, %d in use", epoch, ok, n)
 	}
 }
 

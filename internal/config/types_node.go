@@ -37,7 +37,7 @@ const (
 // the node relays on 127.0.0.1:2525, takes submissions on 127.0.0.1:2587 and serves mailboxes on
 // 127.0.0.1:2110. A reload opens new addresses, or changes nothing if one cannot be opened, and
 // closes those that are gone; connections live on as they began, whatever changes. An address that
-// overlaps one that goes, as ":25" does "192.0.2.1:25", takes two reloads.
+// overlaps one that goes, as ":25" does "192.0.2.1:25", is opened a moment after that is closed.
 type Listener struct {
 	// Address is the IP address and port to listen on: "192.0.2.1:25", "[2001:db8::1]:25".
 	// "0.0.0.0", "[::]" and nothing, as in ":25", are every address of the machine, of both kinds.

@@ -47,27 +47,37 @@ type entry struct {
 // Listener is a listener whose connections an engine accepts. Its methods may be called on any
 // goroutine.
 type Listener struct {
-	e      *Engine
-	socket net.Listener
-	o      atomic.Pointer[ListenerOptions]
+	e       *Engine
+	address string       // that it listens on, as the kernel says
+	socket  net.Listener // under e.mu; nil: it is closed
+	o       atomic.Pointer[ListenerOptions]
 }
 
 // Serve accepts the connections of l until it is closed or the engine stops accepting. It returns
 // at once; l belongs to the engine from the call on.
 func (e *Engine) Serve(l net.Listener, o ListenerOptions) (*Listener, error) {
+	served := &Listener{e: e, address: l.Addr().String()}
+	served.o.Store(&o)
+	if err := e.serve(served, l); err != nil {
+		return nil, err
+	}
+	return served, nil
+}
+
+// serve accepts the connections of a socket for a listener.
+func (e *Engine) serve(l *Listener, socket net.Listener) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.mu.stopping {
-		l.Close()
-		return nil, ErrStopped
+		socket.Close()
+		return ErrStopped
 	}
-	served := &Listener{e: e, socket: l}
-	served.o.Store(&o)
-	e.mu.listeners = append(e.mu.listeners, l)
+	l.socket = socket
+	e.mu.listeners = append(e.mu.listeners, socket)
 	for range acceptors {
-		e.accepts.Go(func() { e.accept(served) })
+		e.accepts.Go(func() { e.accept(l, socket) })
 	}
-	return served, nil
+	return nil
 }
 
 // Configure has connections that are accepted from now on be treated in another way, be it as
@@ -78,20 +88,28 @@ func (l *Listener) Configure(o ListenerOptions) { l.o.Store(&o) }
 // Close stops accepting on this listener. Its connections live on. One that has been accepted this
 // moment may still be opened; one that only the kernel knows of is reset, as with every socket that
 // is closed.
-func (l *Listener) Close() {
+func (l *Listener) Close() { l.close() }
+
+// close reports whether it was open.
+func (l *Listener) close() bool {
 	l.e.mu.Lock()
 	defer l.e.mu.Unlock()
+	if l.socket == nil {
+		return false
+	}
 	l.e.mu.listeners = slices.DeleteFunc(l.e.mu.listeners,
 		func(other net.Listener) bool { return other == l.socket })
 	l.socket.Close() // its error could only say that it is closed already
+	l.socket = nil
+	return true
 }
 
 // accept takes connections until the listener is closed. An error only slows it down: the usual one
 // is a lack of descriptors, which passes.
-func (e *Engine) accept(l *Listener) {
+func (e *Engine) accept(l *Listener, socket net.Listener) {
 	wait := time.Duration(0)
 	for {
-		nc, err := l.socket.Accept()
+		nc, err := socket.Accept()
 		if err == nil {
 			err = e.admit(nc, l.o.Load())
 		}
@@ -103,7 +121,7 @@ func (e *Engine) accept(l *Listener) {
 		default:
 			e.stats.acceptErrors.Add(1)
 			if wait == 0 {
-				e.o.Logf("eventloop: accepting on %s: %v; will go on", l.socket.Addr(), err)
+				e.o.Logf("eventloop: accepting on %s: %v; will go on", l.address, err)
 			}
 			wait = min(max(2*wait, backoffMin), backoffMax)
 			if !e.sleep(wait) {
