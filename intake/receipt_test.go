@@ -22,8 +22,8 @@ func (q *envelopes) Submit(
 	done(mail.ID{1}, nil)
 }
 
-// What a sender asked to be told of a list or of an alias for several addresses is told once (RFC
-// 3461 5.2.7), and failures go on to be told of each address of an alias.
+// TestReceipts: a sender is told once of a list, or of an alias for several addresses (RFC 3461
+// 5.2.7), and failures go on to be told of each address of an alias.
 func TestReceipts(t *testing.T) {
 	const (
 		success, failure, never = mail.NotifySuccess, mail.NotifyFailure, mail.NotifyNever

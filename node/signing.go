@@ -64,6 +64,7 @@ type secretWatch struct {
 	n      *node
 	looked time.Time              // at signing keys
 	next   atomic.Pointer[string] // after which key to go on; nil: from the first one
+	busy   atomic.Bool            // keys are being looked at
 }
 
 // keysEvery is how often signing keys are looked at, some at a time: whether DNS has the records of
@@ -85,11 +86,18 @@ func (s *secretWatch) look(ctx context.Context, do member.Do) {
 	if next := s.next.Load(); next != nil {
 		after = *next
 	}
-	do(cluster.ControlGroup, "looking at signing keys", func() error {
+	// Beside the work for groups: DNS may take its time, and the control group's plans do not wait.
+	if s.busy.Swap(true) {
+		return
+	}
+	go func() {
+		defer s.busy.Store(false)
 		next, err := s.n.keyLife.Advance(ctx, after)
 		s.next.Store(&next)
-		return err
-	})
+		if err != nil && ctx.Err() == nil {
+			s.n.log.Logf("looking at signing keys: %v", err)
+		}
+	}()
 }
 
 // signingBook is what a Signer asks, of the policy and of the directory.

@@ -8,8 +8,8 @@ import (
 )
 
 // The secrets of the state, such as DKIM keys, are sealed with the cluster's key (cluster/secret).
-// That key is here only in boxes, one for each member, which that member's own key opens. So who
-// has the rows, or a backup of them, has no secret. A member that leaves knows the key: the next
+// Here the key is only in boxes, one for each member, which that member's own key opens: the rows,
+// or a backup of them, give away no secret. A member that leaves knows the key: the next
 // one is made then, the secrets are sealed with it, and the one before is dropped.
 
 // SecretsProtocol is the first protocol that knows the cluster's key.

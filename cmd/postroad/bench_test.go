@@ -106,8 +106,8 @@ func TestBenchSend(t *testing.T) {
 }
 
 // TestBenchCheckWhileTheSinkRuns: a record that is still being written is read as far as it goes.
-// What is missing is awaited and not lost, and the exit status says that all of it was looked at
-// only when nothing is awaited.
+// Missing mail is awaited and not lost, and the exit status says that all of it was looked at only
+// when nothing is awaited.
 func TestBenchCheckWhileTheSinkRuns(t *testing.T) {
 	dir := t.TempDir()
 	sentFile, sinkFile := filepath.Join(dir, "sent.rec"), filepath.Join(dir, "sink.rec")

@@ -2,11 +2,7 @@ package signing
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +10,7 @@ import (
 	msgauth "github.com/emersion/go-msgauth/dkim"
 
 	"github.com/postroad/postroad/e2e/kit"
+	"github.com/postroad/postroad/internal/testkit/dkimpy"
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
@@ -56,13 +53,13 @@ func (s *signer) publish(zone string) {
 		}
 		name, text, _ := strings.Cut(line, " IN TXT ( ")
 		text = strings.ReplaceAll(strings.TrimSuffix(strings.TrimSpace(text), " )"), `" "`, "")
-		s.records[name] = strings.Trim(text, `"`)
+		s.records[strings.TrimSuffix(name, ".")] = strings.Trim(text, `"`)
 	}
 }
 
 // lookup is DNS for verifiers.
 func (s *signer) lookup(name string) ([]string, error) {
-	if text, ok := s.records[strings.TrimSuffix(name, ".")+"."]; ok {
+	if text, ok := s.records[strings.TrimSuffix(name, ".")]; ok {
 		return []string{text}, nil
 	}
 	return nil, fmt.Errorf("no record at %s", name)
@@ -100,62 +97,19 @@ func TestSignedMail(t *testing.T) {
 	kit.Send(t, mailtest.SendOptions{Addr: s.lan, Connections: 4, Count: count,
 		Message: gen.Message})
 
-	dir := t.TempDir()
-	var names strings.Builder
-	for i, d := range s.arrived(count) {
+	var all [][]byte
+	for _, d := range s.arrived(count) {
 		domains, err := s.verify(d.Content)
 		if err != nil || len(domains) != 2 {
 			t.Errorf("%s: signed by %v, %v: %.1500q", d.ID, domains, err, d.Content)
 		}
-		name := filepath.Join(dir, fmt.Sprint(i))
-		kit.Need(t, os.WriteFile(name, d.Content, 0o600))
-		fmt.Fprintln(&names, name)
+		all = append(all, d.Content)
 	}
-	for i, found := range s.dkimpy(names.String()) {
+	for i, found := range dkimpy.Verify(t, s.records, all) {
 		if len(found) != 2 || found[0] != "" || found[1] != "" {
 			t.Errorf("message %d: dkimpy finds %q", i, found)
 		}
 	}
-}
-
-// script verifies the messages whose names it reads.
-const script = `
-import dkim, json, sys
-records = {k.encode(): v.encode() for k, v in json.load(open(sys.argv[1])).items()}
-for line in sys.stdin:
-    mail = open(line.strip(), "rb").read()
-    n = sum(1 for name, _ in dkim.rfc822_parse(mail)[0] if name.lower() == b"dkim-signature")
-    out = []
-    for i in range(n):
-        try:
-            ok = dkim.DKIM(mail).verify(idx=i, dnsfunc=lambda name, timeout=5: records.get(name))
-            out.append("" if ok else "does not verify")
-        except Exception as e:
-            out.append(repr(e))
-    print(json.dumps(out))
-`
-
-// dkimpy returns what Debian's python3-dkim says of each signature of each message.
-func (s *signer) dkimpy(names string) (all [][]string) {
-	s.t.Helper()
-	const python = "/usr/bin/python3" // Debian's, which has Debian's modules
-	if exec.Command(python, "-c", "import dkim, nacl").Run() != nil {
-		kit.NeedProgram(s.t, "python3-dkim", "python3-dkim")
-	}
-	b, err := json.Marshal(s.records)
-	kit.Need(s.t, err)
-	records := filepath.Join(s.t.TempDir(), "records.json")
-	kit.Need(s.t, os.WriteFile(records, b, 0o600))
-	run := exec.Command(python, "-c", script, records)
-	run.Stdin, run.Stderr = strings.NewReader(names), os.Stderr
-	out, err := run.Output()
-	kit.Need(s.t, err)
-	for line := range strings.Lines(string(out)) {
-		var one []string
-		kit.Need(s.t, json.Unmarshal([]byte(line), &one))
-		all = append(all, one)
-	}
-	return all
 }
 
 // TestNoSignatureForOthers: whatever somebody puts into a message, it gets no signature of a domain

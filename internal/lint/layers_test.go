@@ -57,6 +57,7 @@ var kits = []string{
 	"internal/testkit/mail", "internal/testkit/faults", "internal/testkit/crash",
 	"internal/testkit/confine", "internal/testkit/golden",
 	"internal/testkit/session", "internal/testkit/dns", "internal/testkit/rows", "queue/queuetest",
+	"internal/testkit/dkimpy",
 	"bench", "e2e/kit",
 }
 
